@@ -1,0 +1,1 @@
+//! What the integration and kernel test binaries share.

@@ -1,0 +1,2 @@
+//! Developer commands: `cargo xtask <verb>`, one file per verb.
+fn main() {}

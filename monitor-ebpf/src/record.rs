@@ -61,7 +61,7 @@ pub mod flags {
     pub const OUTER_CARRIED: u32 = 1 << 1;
     /// The path lost its beginning.
     pub const PATH_TRUNCATED: u32 = 1 << 2;
-    /// A kernel thread, a worker of io_uring included.
+    /// A kernel thread, a worker of `io_uring` included.
     pub const KERNEL_THREAD: u32 = 1 << 3;
     /// A 32-bit system call.
     pub const COMPAT: u32 = 1 << 4;

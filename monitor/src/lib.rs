@@ -13,3 +13,4 @@
 pub mod bounded;
 pub mod kernel;
 pub mod model;
+pub mod privilege;

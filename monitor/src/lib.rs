@@ -11,4 +11,6 @@
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
 pub mod bounded;
+pub mod catalog;
+pub mod exposure;
 pub mod model;

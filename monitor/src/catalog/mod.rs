@@ -6,12 +6,16 @@
 //! is new. Called by the knowledge task and by the commands that list the cache.
 
 mod arrivals;
+mod containers_storage;
+mod discover;
+mod engine_config;
 mod host;
 mod lookup;
+mod mounts;
 mod problem;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +24,7 @@ pub use host::{Host, HostError};
 pub use lookup::Location;
 pub use problem::{Problem, ProblemKind};
 
+use self::mounts::MountTable;
 use crate::model::{Image, Layer, LayerKey, Store};
 
 /// All stores of a host with their layers and images, as they were at one moment.
@@ -38,16 +43,42 @@ pub struct Catalog {
 
 /// Reads every store of the host: the `configured` roots (host paths) and those that discovery finds.
 pub fn read(host: &Host, configured: &[PathBuf]) -> Catalog {
-    let _ = (host, configured);
-    Catalog::default()
+    refresh(&Catalog::default(), host, configured)
 }
 
 /// Reads again; where an index cannot be read now, what `previous` knew from it stays, beside the problem.
 ///
 /// So a store that is damaged for a moment does not fall out of the watch set.
 pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catalog {
-    let _ = previous;
-    read(host, configured)
+    let mut catalog = Catalog::default();
+    let mounts = MountTable::read().unwrap_or_else(|error| {
+        let cause = problem::chain(&error);
+        let table = Path::new("/proc/self/mountinfo");
+        catalog.problems.push(Problem::new(
+            ProblemKind::Unreadable,
+            table,
+            "read the mount table",
+            &cause,
+        ));
+        MountTable::default()
+    });
+    let mut images = Vec::new();
+    let mut inodes = BTreeSet::new();
+    for root in discover::stores(host, configured, &mounts, &mut catalog.problems) {
+        match containers_storage::read(host, &root, &mounts, previous) {
+            // A bind mount shows one store at two places; the first one found counts.
+            Ok(reading) if inodes.insert((reading.store.driver, reading.store.root_key)) => {
+                catalog.stores.push(reading.store);
+                catalog.layers.extend(reading.layers);
+                catalog.problems.extend(reading.problems);
+                images.extend(reading.images);
+            }
+            Ok(_) => {}
+            Err(problem) => catalog.problems.push(problem),
+        }
+    }
+    containers_storage::link(&mut catalog, images);
+    catalog
 }
 
 /// JSON has no structured keys: the map travels as the list of its layers, which carry their keys.

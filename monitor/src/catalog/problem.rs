@@ -95,12 +95,72 @@ impl Problem {
             store: None,
             file: printable(file.as_os_str().as_bytes()).to_string(),
             operation: operation.to_owned(),
-            cause: printable(cause.as_bytes()).to_string(),
+            cause: printable(cause.as_bytes())
+                .to_string()
+                .chars()
+                .take(CAUSE_CHARS)
+                .collect(),
         }
     }
 
     pub(crate) fn of_store(mut self, store: &StoreId) -> Self {
         self.store = Some(store.clone());
         self
+    }
+}
+
+/// The longest cause that is kept: a parser may repeat what it read.
+const CAUSE_CHARS: usize = 300;
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The problems of one store, bounded: a hostile index cannot fill the memory with complaints.
+#[derive(Debug)]
+pub(crate) struct Problems {
+    store: StoreId,
+    list: Vec<Problem>,
+    suppressed: u64,
+}
+
+impl Problems {
+    /// More than anybody reads.
+    const LIMIT: usize = 200;
+
+    pub(crate) fn of(store: &StoreId) -> Self {
+        Self {
+            store: store.clone(),
+            list: Vec::new(),
+            suppressed: 0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, kind: ProblemKind, file: &Path, operation: &str, cause: &str) {
+        if self.list.len() < Self::LIMIT {
+            self.list
+                .push(Problem::new(kind, file, operation, cause).of_store(&self.store));
+        } else {
+            self.suppressed += 1;
+        }
+    }
+
+    /// The list, with one more entry that counts what did not fit.
+    pub(crate) fn into_list(mut self, root: &Path) -> Vec<Problem> {
+        if self.suppressed > 0 {
+            let cause = format!("{} more problems are not listed", self.suppressed);
+            self.list.push(
+                Problem::new(ProblemKind::BadRecord, root, "read the store", &cause).of_store(&self.store),
+            );
+        }
+        self.list
     }
 }

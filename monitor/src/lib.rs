@@ -12,10 +12,12 @@
 
 pub mod attribute;
 pub mod bounded;
+pub mod catalog;
 pub mod correlate;
 pub mod decide;
 pub mod decode;
 pub mod enrich;
+pub mod exposure;
 pub mod judge;
 pub mod kernel;
 pub mod knowledge;

@@ -143,6 +143,9 @@ pub struct Image {
     pub names_history: Vec<String>,
     /// Its layers, base first.
     pub layers: Vec<LayerId>,
+    /// Copies of its layers with owners shifted for a user namespace; the top one stands where the image's top stands.
+    #[serde(default)]
+    pub mapped_layers: Vec<LayerId>,
     /// When the store says it was made.
     pub created: Option<jiff::Timestamp>,
     /// The configuration file in the store, for `scan`.

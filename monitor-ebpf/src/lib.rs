@@ -1,1 +1,119 @@
+//! The wire contract between the kernel programs and the agent: map keys and values, the record, and their constants.
+//!
+//! Invariant: integers only, no padding, one layout on both sides; the compiler proves it through bytemuck's `Pod`.
+//! Meaning is made in the agent (`decode`), which treats every value here as possibly wrong. Any change of layout or of
+//! a constant's meaning raises `WIRE_VERSION`.
+
 #![no_std]
+
+use bytemuck::{Pod, Zeroable};
+
+mod offsets;
+mod record;
+
+pub use offsets::Offsets;
+pub use record::{
+    COMM_LENGTH, COMPONENT_LENGTH, CredentialRecord, NO_ID, PATH_LENGTH, Record, flags, hooks, kinds,
+};
+
+/// Rises with each change of layout or meaning.
+pub const WIRE_VERSION: u16 = 1;
+
+/// An inode: `super_block.s_dev` in the kernel's encoding and `inode.i_ino`.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct InodeKey {
+    /// Inode number.
+    pub ino: u64,
+    /// Device, `major << 20 | minor`.
+    pub dev: u32,
+    /// Always 0; it is part of the hashed key.
+    pub reserved: u32,
+}
+
+impl InodeKey {
+    /// The key of an inode.
+    pub const fn new(dev: u32, ino: u64) -> Self {
+        Self {
+            ino,
+            dev,
+            reserved: 0,
+        }
+    }
+}
+
+/// What is known of a watched inode: value of the maps `SENSITIVE` (files) and `ROOTS` (directories).
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+pub struct Watch {
+    /// Bits of [`watch_flags`].
+    pub flags: u32,
+    /// The inode's generation when it was watched; 0 where the file system has none.
+    pub generation: u32,
+}
+
+/// Bits of [`Watch::flags`].
+pub mod watch_flags {
+    /// The agent's canary file: reported whoever opens it, the agent included.
+    pub const CANARY: u32 = 1;
+    /// A directory that holds a layer's content.
+    pub const LAYER: u32 = 1 << 1;
+    /// The layer below this directory has been scanned: ordinary files are reported once per process and user.
+    pub const SCANNED: u32 = 1 << 2;
+    /// A directory whose entries are a store's index: renames and creations in it are reported.
+    pub const INDEX: u32 = 1 << 3;
+    /// A storage root.
+    pub const STORE: u32 = 1 << 4;
+}
+
+/// Per-hook counters, value of the per-processor array `COUNTERS`, index = a constant of [`hooks`].
+///
+/// `seen = matched + ignored` and `matched = emitted + repeated + ring_full + own`.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
+pub struct Counters {
+    /// Times the hook ran and the happening was of its kind.
+    pub seen: u64,
+    /// A watch was met.
+    pub matched: u64,
+    /// No watch was met.
+    pub ignored: u64,
+    /// A record went into the ring.
+    pub emitted: u64,
+    /// Ordinary content, reported before for this layer, process and user in the window.
+    pub repeated: u64,
+    /// The agent's own access.
+    pub own: u64,
+    /// The ring had no room: an event was lost.
+    pub ring_full: u64,
+    /// The walk to the root ended before it got there, so a directory watch may have been missed.
+    pub walk_truncated: u64,
+    /// A kernel structure could not be read.
+    pub read_error: u64,
+}
+
+/// How many hooks `COUNTERS` has room for.
+pub const HOOKS: u32 = 16;
+/// How many inodes `SENSITIVE` holds.
+pub const SENSITIVE_CAPACITY: u32 = 1 << 17;
+/// How many directories `ROOTS` holds.
+pub const ROOTS_CAPACITY: u32 = 1 << 16;
+/// How many devices `DEVICES` holds.
+pub const DEVICES_CAPACITY: u32 = 1024;
+/// Size of the ring buffer in bytes.
+pub const RING_BYTES: u32 = 8 << 20;
+/// How long an ordinary file's repeat is counted instead of reported, nanoseconds.
+pub const REPEAT_WINDOW_NS: u64 = 10_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_what_version_1_says() {
+        assert_eq!((size_of::<InodeKey>(), align_of::<InodeKey>()), (16, 8));
+        assert_eq!((size_of::<Watch>(), size_of::<Counters>()), (8, 72));
+        assert_eq!((size_of::<CredentialRecord>(), size_of::<Record>()), (36, 568));
+        assert_eq!(WIRE_VERSION, 1);
+    }
+}

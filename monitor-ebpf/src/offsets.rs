@@ -1,0 +1,101 @@
+//! Where the running kernel keeps the fields that the programs read.
+//!
+//! Invariant: filled by the agent from the kernel's BTF before load and frozen as read-only data, so that the verifier
+//! sees constants (facts: docs/kernel.md). [`Offsets::ABSENT`] marks a field this kernel does not have.
+
+use bytemuck::{Pod, Zeroable};
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $field:ident = $path:literal,)*) => {
+        /// Byte offsets of structure fields; the doc of each is its path in BTF.
+        #[repr(C)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
+        pub struct Offsets {
+            $(#[doc = concat!("`", $path, "`")] $(#[$doc])* pub $field: u32,)*
+        }
+
+        impl Offsets {
+            /// All fields with their path in BTF (`struct.member.member`), in order.
+            pub const PATHS: &'static [&'static str] = &[$($path,)*];
+
+            /// The field's place in the order of [`Self::PATHS`].
+            pub fn field_mut(&mut self, path: &str) -> Option<&mut u32> {
+                match path {
+                    $($path => Some(&mut self.$field),)*
+                    _ => None,
+                }
+            }
+
+            /// The offset for a path in BTF.
+            pub fn field(&self, path: &str) -> Option<u32> {
+                match path {
+                    $($path => Some(self.$field),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+impl Offsets {
+    /// The kernel has no such field.
+    pub const ABSENT: u32 = u32::MAX;
+}
+
+offsets! {
+    file_inode = "file.f_inode",
+    file_path_mnt = "file.f_path.mnt",
+    file_path_dentry = "file.f_path.dentry",
+    file_flags = "file.f_flags",
+    file_mode = "file.f_mode",
+    dentry_parent = "dentry.d_parent",
+    dentry_name = "dentry.d_name.name",
+    dentry_inode = "dentry.d_inode",
+    dentry_sb = "dentry.d_sb",
+    inode_ino = "inode.i_ino",
+    inode_sb = "inode.i_sb",
+    inode_mode = "inode.i_mode",
+    inode_generation = "inode.i_generation",
+    sb_dev = "super_block.s_dev",
+    sb_magic = "super_block.s_magic",
+    sb_fs_info = "super_block.s_fs_info",
+    vfsmount_sb = "vfsmount.mnt_sb",
+    mount_mnt = "mount.mnt",
+    mount_ns = "mount.mnt_ns",
+    task_cred = "task_struct.cred",
+    task_real_cred = "task_struct.real_cred",
+    task_files = "task_struct.files",
+    task_fs = "task_struct.fs",
+    task_nsproxy = "task_struct.nsproxy",
+    task_flags = "task_struct.flags",
+    task_tgid = "task_struct.tgid",
+    task_real_parent = "task_struct.real_parent",
+    task_group_leader = "task_struct.group_leader",
+    task_start_boottime = "task_struct.start_boottime",
+    task_loginuid = "task_struct.loginuid",
+    task_thread_info_status = "task_struct.thread_info.status",
+    fs_root_mnt = "fs_struct.root.mnt",
+    files_fdt = "files_struct.fdt",
+    fdtable_fd = "fdtable.fd",
+    fdtable_max_fds = "fdtable.max_fds",
+    nsproxy_mnt_ns = "nsproxy.mnt_ns",
+    mnt_namespace_inum = "mnt_namespace.ns.inum",
+    cred_uid = "cred.uid",
+    cred_gid = "cred.gid",
+    cred_euid = "cred.euid",
+    cred_egid = "cred.egid",
+    cred_fsuid = "cred.fsuid",
+    cred_fsgid = "cred.fsgid",
+    cred_user_ns = "cred.user_ns",
+    user_ns_inum = "user_namespace.ns.inum",
+    user_ns_level = "user_namespace.level",
+    user_ns_owner = "user_namespace.owner",
+    ovl_inode_vfs_inode = "ovl_inode.vfs_inode",
+    ovl_inode_upper = "ovl_inode.__upperdentry",
+    ovl_inode_oe = "ovl_inode.oe",
+    ovl_entry_numlower = "ovl_entry.__numlower",
+    ovl_entry_lowerstack = "ovl_entry.__lowerstack",
+    ovl_path_dentry = "ovl_path.dentry",
+    ovl_fs_creator_cred = "ovl_fs.creator_cred",
+    pt_regs_orig_ax = "pt_regs.orig_ax",
+}

@@ -1,0 +1,28 @@
+//! Plain data that travels between the stages: no I/O, no clock, no channel.
+//!
+//! Invariant: a type here owns its values, compares by them, and serialises to the documented JSON contract. No type
+//! here can hold a secret: `scan` hands out redacted findings only. Used by every module.
+
+mod access;
+mod alert;
+mod assessment;
+mod exposure;
+mod finding;
+mod ids;
+mod store;
+mod subject;
+pub mod text;
+mod trust;
+
+pub use access::{Access, Credentials, Operation, Via, WatchMatch};
+pub use alert::{
+    AccessReport, Alert, AlertKind, ContainerReport, FindingReport, ImageReport, LayerReport, ProcessReport,
+    PullReport, Record, RecordKind, SCHEMA_VERSION, StateReport, SubjectReport, TrustReport,
+};
+pub use assessment::{Assessment, Attribution, Sanction, Sighting};
+pub use exposure::{Exposure, Gate, Reader};
+pub use finding::{Category, Confidence, Finding, Fingerprint, Place, RuleId, Severity, Visibility};
+pub use ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId, Tgid};
+pub use store::{Driver, Engine, Image, ImageLayer, Layer, LayerState, Store};
+pub use subject::{Actor, Container, Process, ProcessKey, Subject};
+pub use trust::{Decision, Evidence, Grade, Provenance, Reason, Verdict};

@@ -1,0 +1,156 @@
+//! Stores, layers and images as the catalog found them on the disk.
+//!
+//! Invariant: nothing here was believed without a bound, and nothing holds file content or a configuration value; a
+//! configuration that may carry a secret is named by its path and read by `scan` alone.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId};
+
+/// Whose on-disk format a store has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// containers/storage: Podman, Buildah, CRI-O, Skopeo.
+    ContainersStorage,
+    /// Docker Engine's graph drivers.
+    Docker,
+    /// containerd and all that embed it.
+    Containerd,
+}
+
+impl Engine {
+    /// The name in output and in metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ContainersStorage => "containers-storage",
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+        }
+    }
+}
+
+/// How a store keeps its layers on the disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// One directory with the layer's own files, stacked by overlayfs.
+    Overlay,
+    /// A full copy of the tree for each layer.
+    Vfs,
+    /// A subvolume for each layer.
+    Btrfs,
+    /// A dataset for each layer.
+    Zfs,
+}
+
+impl Driver {
+    /// The name containers/storage uses for it, also a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay",
+            Self::Vfs => "vfs",
+            Self::Btrfs => "btrfs",
+            Self::Zfs => "zfs",
+        }
+    }
+}
+
+/// A place on this host where an engine keeps layers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Store {
+    /// `<driver>@<root>`.
+    pub id: StoreId,
+    /// Whose format it is.
+    pub engine: Engine,
+    /// How layers lie in it.
+    pub driver: Driver,
+    /// The graph root, as this process sees it.
+    pub root: PathBuf,
+    /// The graph root's inode.
+    pub root_key: DevIno,
+    /// Who owns the graph root: 0 for a rootful store, else the user of a rootless one.
+    pub owner_uid: u32,
+    /// The backing file system's name from the mount table, or `unknown`.
+    pub filesystem: String,
+    /// Directories in which a commit of a layer or an image shows (`overlay-layers`, `overlay-images`).
+    pub index_directories: Vec<(PathBuf, DevIno)>,
+}
+
+impl Store {
+    /// The device that the store's files are on.
+    pub fn device(&self) -> KernelDev {
+        self.root_key.dev
+    }
+}
+
+/// What a layer is at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerState {
+    /// Committed, part of at least one image.
+    Image,
+    /// Committed, part of no image.
+    Dangling,
+    /// A container's writable layer.
+    Container,
+    /// Being written, or left behind by a failed pull.
+    Incomplete,
+}
+
+/// A layer of a store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Layer {
+    /// Store and id.
+    pub key: LayerKey,
+    /// The uncompressed tar's digest, where the store recorded it.
+    pub diff_id: Option<Digest>,
+    /// The digest of the blob as it was pulled.
+    pub blob_digest: Option<Digest>,
+    /// The layer below.
+    pub parent: Option<LayerId>,
+    /// The directory with the layer's content.
+    pub content: PathBuf,
+    /// That directory's inode; absent when it cannot be read.
+    pub content_key: Option<DevIno>,
+    /// The uncompressed size in bytes, where the store recorded it.
+    pub size_bytes: Option<u64>,
+    /// When the store says it was made.
+    pub created: Option<jiff::Timestamp>,
+    /// What it is at the moment.
+    pub state: LayerState,
+}
+
+/// An image of a store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Image {
+    /// The store that holds it.
+    pub store: StoreId,
+    /// The configuration's digest in hex.
+    pub id: ImageId,
+    /// The manifest digest the store names first.
+    pub digest: Option<Digest>,
+    /// All manifest digests known for it.
+    pub digests: Vec<Digest>,
+    /// Current full names; empty for an untagged image.
+    pub names: Vec<String>,
+    /// Names it had, newest first.
+    pub names_history: Vec<String>,
+    /// Its layers, base first.
+    pub layers: Vec<LayerId>,
+    /// When the store says it was made.
+    pub created: Option<jiff::Timestamp>,
+    /// The configuration file in the store, for `scan`.
+    pub config: Option<PathBuf>,
+}
+
+/// Where a layer stands in an image.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImageLayer<'a> {
+    /// The image.
+    pub image: &'a Image,
+    /// The layer's place, 1 for the base layer.
+    pub position: usize,
+}

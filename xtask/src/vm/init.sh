@@ -44,6 +44,7 @@ if [ -b /dev/vdb ]; then
 fi
 
 cd /
+echo "$(cat /marker) booted"
 sh /command
 status=$?
 umount /share 2>/dev/null

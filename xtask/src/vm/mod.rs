@@ -15,11 +15,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use self::kernel::Kernel;
 use crate::workspace::Workspace;
 use crate::{apt, files, say};
+
+/// The emulator rarely kills a guest while it boots, so a boot may be tried again; a command never is.
+const BOOTS: usize = 3;
 
 /// Loaded in every machine: disks, and the file system that containers use.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
@@ -117,7 +120,7 @@ pub(crate) fn boot(
         marker: &marker,
         deadline: Duration::from_secs(options.timeout),
     };
-    let status = machine.run(on_line)?;
+    let status = run_patiently(&machine, on_line)?;
     if let (Some(source), true) = (&options.share, options.write_back) {
         disk::copy_back(&share, source)?;
     }
@@ -127,6 +130,18 @@ pub(crate) fn boot(
         options.kernel.name()
     ));
     Ok(status)
+}
+
+fn run_patiently(machine: &qemu::Machine<'_>, on_line: &mut dyn FnMut(&[u8])) -> Result<u8> {
+    let mut messages = String::new();
+    for boot in 1..=BOOTS {
+        match machine.run(on_line)? {
+            qemu::End::Command(status) => return Ok(status),
+            qemu::End::Boot(last) => messages = last,
+        }
+        say::progress(&format!("vm: boot {boot} of {BOOTS} died before the command"));
+    }
+    bail!("the machine does not boot: {messages}")
 }
 
 fn first_file_system(

@@ -1,7 +1,8 @@
 //! Running a machine under QEMU without hardware help, and reading how its command ended.
 //!
 //! The machine's second serial port is this program's input: lines go on as they come, until the marker line with the
-//! exit status. A machine that ends without the marker, or outlives the deadline, is an error that shows the kernel's
+//! exit status. A machine that dies before its command begins is told apart, since the emulator is at fault then and
+//! another boot may do. One that ends later without the marker, or outlives the deadline, is an error that shows the kernel's
 //! last messages. QEMU is ended by its own process handle on every way out.
 
 use std::io::{BufRead as _, BufReader};
@@ -10,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::files;
 
@@ -39,8 +40,8 @@ pub(crate) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Runs the machine, hands each line of output to `on_line`, and returns the command's exit status.
-    pub(crate) fn run(&self, on_line: &mut dyn FnMut(&[u8])) -> Result<u8> {
+    /// Runs the machine, hands each line of output to `on_line`, and returns how it ended.
+    pub(crate) fn run(&self, on_line: &mut dyn FnMut(&[u8])) -> Result<End> {
         let mut qemu = Qemu(self.command().spawn().context("cannot start QEMU")?);
         let output = qemu.0.stdout.take().context("QEMU has no output")?;
         let (sender, receiver) = sync_channel(256);
@@ -48,29 +49,32 @@ impl Machine<'_> {
         let ended = self.follow(&receiver, on_line);
         drop(qemu);
         drop(receiver);
-        anyhow::ensure!(reader.join().is_ok(), "the thread that reads QEMU's output broke");
+        ensure!(reader.join().is_ok(), "the thread that reads QEMU's output broke");
         ended.map_err(|error| anyhow!("{error:#}; {}", self.last_messages()))
     }
 
-    fn follow(&self, lines: &Receiver<Vec<u8>>, on_line: &mut dyn FnMut(&[u8])) -> Result<u8> {
+    fn follow(&self, lines: &Receiver<Vec<u8>>, on_line: &mut dyn FnMut(&[u8])) -> Result<End> {
         let end = Instant::now() + self.deadline;
-        // The marker is written after a line end of its own, so one empty line too many comes before it.
+        let mut booted = false;
+        // The last marker is written after a line end of its own, so one empty line too many comes before it.
         let mut held: Option<Vec<u8>> = None;
         loop {
             let received = lines.recv_timeout(end.saturating_duration_since(Instant::now()));
-            let status = received
-                .as_ref()
-                .ok()
-                .and_then(|line| status_in(line, self.marker));
-            let last = status.is_some();
-            held.iter()
+            let said = received.as_ref().ok().and_then(|line| said(line, self.marker));
+            let last = matches!(said, Some(Said::Status(_)));
+            held.take()
+                .iter()
                 .filter(|line| !last || *line != b"\n")
                 .for_each(|line| on_line(line));
-            match (status, received) {
-                (Some(status), _) => return Ok(status),
+            match (said, received) {
+                (Some(Said::Status(status)), _) => return Ok(End::Command(status)),
+                (Some(Said::Booted), _) => booted = true,
                 (None, Ok(line)) => held = Some(line),
                 (None, Err(RecvTimeoutError::Timeout)) => {
                     bail!("the machine was not done after {} s", self.deadline.as_secs())
+                }
+                (None, Err(RecvTimeoutError::Disconnected)) if !booted => {
+                    return Ok(End::Boot(self.last_messages()));
                 }
                 (None, Err(RecvTimeoutError::Disconnected)) => {
                     bail!("the machine ended before its command did")
@@ -142,10 +146,35 @@ impl Machine<'_> {
     }
 }
 
-/// The exit status, if this is the marker line.
-fn status_in(line: &[u8], marker: &str) -> Option<u8> {
-    let text = std::str::from_utf8(line).ok()?.trim_end();
-    text.strip_prefix(marker)?.strip_prefix(' ')?.parse().ok()
+/// How a machine ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The command ended with this exit status.
+    Command(u8),
+    /// The machine died before it started the command; the kernel's last messages.
+    Boot(String),
+}
+
+/// What the machine's init says, as opposed to the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// The command begins.
+    Booted,
+    /// The command, or what came before it, ended with this status.
+    Status(u8),
+}
+
+fn said(line: &[u8], marker: &str) -> Option<Said> {
+    let word = std::str::from_utf8(line)
+        .ok()?
+        .trim_end()
+        .strip_prefix(marker)?
+        .strip_prefix(' ')?;
+    if word == "booted" {
+        Some(Said::Booted)
+    } else {
+        word.parse().ok().map(Said::Status)
+    }
 }
 
 fn read_lines(output: ChildStdout, sender: &SyncSender<Vec<u8>>) {
@@ -177,10 +206,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_is_read_from_the_marker_line_only() {
-        let check = |line: &[u8], expected| assert_eq!(status_in(line, "mark"), expected);
-        check(b"mark 0\n", Some(0));
-        check(b"mark 137\r\n", Some(137));
+    fn the_machines_own_lines_are_told_from_the_commands() {
+        let check = |line: &[u8], expected| assert_eq!(said(line, "mark"), expected);
+        check(b"mark 0\n", Some(Said::Status(0)));
+        check(b"mark 137\r\n", Some(Said::Status(137)));
+        check(b"mark booted\n", Some(Said::Booted));
         check(b"mark\n", None);
         check(b"mark 256\n", None);
         check(b" mark 1\n", None);

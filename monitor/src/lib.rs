@@ -12,3 +12,5 @@
 
 pub mod bounded;
 pub mod model;
+pub mod sinks;
+pub mod telemetry;

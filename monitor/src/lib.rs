@@ -26,3 +26,5 @@ pub mod plane;
 pub mod privilege;
 pub mod pulls;
 pub mod recording;
+pub mod sinks;
+pub mod telemetry;

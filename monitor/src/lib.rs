@@ -12,3 +12,4 @@
 
 pub mod bounded;
 pub mod model;
+pub mod trust;

@@ -28,3 +28,4 @@ pub mod pulls;
 pub mod recording;
 pub mod sinks;
 pub mod telemetry;
+pub mod trust;

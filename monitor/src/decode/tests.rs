@@ -1,3 +1,7 @@
+//! Frames that are valid, damaged, cut, or of another version.
+//!
+//! Invariant: each refusal is compared as a whole error, and arbitrary bytes never panic. Run by the unit tests.
+
 use layerwatch_ebpf::{PATH_LENGTH, Record, flags, kinds};
 use proptest::prelude::*;
 

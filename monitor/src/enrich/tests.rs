@@ -1,3 +1,7 @@
+//! Processes of an invented proc(5), and one of the running host.
+//!
+//! Invariant: a real process is ended by its own handle, whatever the test's outcome. Run by the unit tests.
+
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,8 +33,8 @@ impl Host {
         let directory = self.path("proc").join(pid.to_string());
         std::fs::create_dir_all(&directory).unwrap();
         let middle = "0 ".repeat(17);
-        let stat = format!("{pid} (a) b (\n) S {parent} {middle}{start} 0 0\n");
-        std::fs::write(directory.join("stat"), stat).unwrap();
+        let line = format!("{pid} (a) b (\n) S {parent} {middle}{start} 0 0\n");
+        std::fs::write(directory.join("stat"), line).unwrap();
         std::fs::write(directory.join("cmdline"), b"cat\0/etc/\x1b[31mkey\0").unwrap();
         std::fs::write(directory.join("cgroup"), cgroup).unwrap();
         if !directory.join("exe").exists() {
@@ -197,20 +201,18 @@ fn the_running_host_is_read() {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     let roots = EnrichRoots::under(Path::new("/"));
     let tick_ns = 1_000_000_000 / roots.ticks_per_second;
-    let sleep = loop {
-        // Between fork and exec the child still is this program.
-        let stat = crate::bounded::read(Path::new(&format!("/proc/{pid}/stat")), 4096).unwrap();
-        let stat = procfs::parse_stat(&stat).unwrap();
-        if stat.comm == "sleep" {
-            break stat;
-        }
-        assert!(std::time::Instant::now() < deadline, "no sleep but {}", stat.comm);
-    };
+    let stat = crate::bounded::read(Path::new(&format!("/proc/{pid}/stat")), 4096).unwrap();
     let mut seen = access(pid, 1);
-    seen.process_start_ns = sleep.start_ticks * tick_ns;
-    let actor = Enricher::new(roots).actor(&seen);
+    seen.process_start_ns = procfs::parse_stat(&stat).unwrap().start_ticks * tick_ns;
+    let actor = loop {
+        // Until its exec is over the child is this program still, or has no command line.
+        let actor = Enricher::new(roots.clone()).actor(&seen);
+        if actor.process.cmdline.as_deref() == Some("sleep 60") {
+            break actor;
+        }
+        assert!(std::time::Instant::now() < deadline, "{actor:?}");
+    };
     assert!(!actor.gone);
-    assert_eq!(actor.process.cmdline.as_deref(), Some("sleep 60"));
     let exe = actor.process.exe.unwrap();
     assert_eq!(
         actor.process.exe_key,

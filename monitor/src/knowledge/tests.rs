@@ -1,3 +1,7 @@
+//! Lookups of a small snapshot, and its way through JSON.
+//!
+//! Invariant: the host is the one of `plane::frames`, changed where a test says so. Run by the unit tests.
+
 use super::*;
 use crate::model::{ImageId, LayerId, Visibility};
 use crate::plane::frames::{Scene, key};

@@ -14,3 +14,5 @@ pub mod bounded;
 pub mod catalog;
 pub mod exposure;
 pub mod model;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -108,8 +108,5 @@ impl Drop for RealStore {
 /// The SHA-256 of some bytes in hex.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::Digest;
-    sha2::Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    format!("{:x}", sha2::Sha256::digest(bytes))
 }

@@ -164,6 +164,8 @@ async fn a_real_commit_is_one_change() {
         catalog = read(&host, &roots);
     }
     watch.retarget(targets(&host, &catalog, &roots));
+    // The image is read as soon as its name is there; the engine still writes after that.
+    while timeout(QUIET * 3, watch.next()).await.is_ok() {}
     store.run("podman", &["tag", "localhost/fixture/app:2", "localhost/other:x"]);
     expect(&mut watch, &changed("/graph")).await;
     let renamed = crate::catalog::arrivals(&catalog, &read(&host, &roots));

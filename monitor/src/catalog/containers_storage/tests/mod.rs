@@ -6,6 +6,7 @@ mod engines;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, Host, read};
+use crate::model::LayerId;
 
 /// A host whose store at `/s` has these files (`name=content`).
 fn host(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
@@ -35,8 +36,8 @@ fn outline(catalog: &Catalog) -> Vec<String> {
         format!("layer {} on {parent} {:?}", layer.key.layer, layer.state)
     });
     let images = catalog.images.iter().map(|image| {
-        let chain: Vec<_> = image.layers.iter().map(|id| id.as_str()).collect();
-        let mapped: Vec<_> = image.mapped_layers.iter().map(|id| id.as_str()).collect();
+        let chain: Vec<_> = image.layers.iter().map(LayerId::as_str).collect();
+        let mapped: Vec<_> = image.mapped_layers.iter().map(LayerId::as_str).collect();
         format!(
             "image {} {:?} {} +{}",
             image.id,

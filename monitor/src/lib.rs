@@ -10,6 +10,7 @@
 //!
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
+#[cfg(test)]
 pub mod attribute;
 pub mod bounded;
 pub mod catalog;
@@ -29,3 +30,4 @@ pub mod recording;
 pub mod sinks;
 pub mod telemetry;
 pub mod trust;
+pub(crate) mod testing;

@@ -11,5 +11,6 @@
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
 pub mod bounded;
+pub mod config;
 pub mod model;
 pub mod trust;

@@ -11,9 +11,11 @@
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
 #[cfg(test)]
+
 pub mod attribute;
 pub mod bounded;
 pub mod catalog;
+pub mod config;
 pub mod correlate;
 pub mod decide;
 pub mod decode;

@@ -13,7 +13,8 @@ use super::maps::{WatchMaps, WatchSet};
 use super::offsets::{self, OffsetsError};
 use super::self_check::{Canary, CanaryMismatch};
 use super::tiers::{Rejection, Tier};
-use super::{object, ring};
+use super::object;
+use super::ring::Ring;
 
 /// How long the canary's record may take.
 const CANARY_DEADLINE: Duration = Duration::from_secs(3);
@@ -91,7 +92,7 @@ pub struct Tracer {
     tier: Tier,
     absent_fields: Vec<&'static str>,
     maps: Option<WatchMaps>,
-    ring: Option<RingBuf<MapData>>,
+    ring: Option<Ring>,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -119,7 +120,7 @@ impl Tracer {
             .load(object)
             .map_err(|source| KernelError::Object(Box::new(source)))?;
         let mut take = |name: &'static str| ebpf.take_map(name).ok_or(KernelError::Absent(name));
-        let ring = RingBuf::try_from(take("EVENTS")?).map_err(|source| KernelError::Map {
+        let ring = RingBuf::<MapData>::try_from(take("EVENTS")?).map_err(|source| KernelError::Map {
             operation: "open",
             map: "EVENTS",
             source,
@@ -130,7 +131,7 @@ impl Tracer {
             tier,
             absent_fields: resolved.absent,
             maps: Some(maps),
-            ring: Some(ring),
+            ring: Some(Ring::new(ring)),
         })
     }
 
@@ -171,7 +172,7 @@ impl Tracer {
         let opened = Instant::now();
         canary.open().map_err(KernelError::CanaryOpen)?;
         while opened.elapsed() < CANARY_DEADLINE {
-            if let Some(frame) = ring::wait(ring, CANARY_DEADLINE.saturating_sub(opened.elapsed())) {
+            if let Some(frame) = ring.wait(CANARY_DEADLINE.saturating_sub(opened.elapsed())) {
                 let record = bytemuck::try_pod_read_unaligned::<Record>(&frame).ok();
                 let record = record.ok_or(KernelError::CanaryUnseen)?;
                 canary.check(&record).map_err(KernelError::CanaryWrong)?;
@@ -197,7 +198,7 @@ impl Tracer {
     }
 
     /// The ring, once.
-    pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
+    pub fn take_ring(&mut self) -> Option<Ring> {
         self.ring.take()
     }
 

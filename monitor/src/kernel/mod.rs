@@ -16,6 +16,6 @@ mod tiers;
 pub use attach::{KernelError, Tracer};
 pub use maps::{HookCounters, WatchKey, WatchMaps, WatchSet};
 pub use probe::{Environment, Lockdown};
-pub use ring::{FrameReceiver, RingLosses, pump};
+pub use ring::{FrameReceiver, Ring, RingLosses, pump};
 pub use self_check::Canary;
 pub use tiers::{Choice, Rejection, Tier, TierPreference, start};

@@ -12,6 +12,15 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
+/// The ring that the programs write and the agent reads.
+pub struct Ring(RingBuf<MapData>);
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ring")
+    }
+}
+
 /// Frames for the event plane.
 pub type FrameReceiver = mpsc::Receiver<Vec<u8>>;
 
@@ -30,12 +39,12 @@ impl RingLosses {
 
 /// Copies frames from the ring into `frames` until `stop` resolves or the receiver is dropped.
 pub async fn pump(
-    ring: RingBuf<MapData>,
+    ring: Ring,
     frames: mpsc::Sender<Vec<u8>>,
     losses: Arc<RingLosses>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let mut ring = register(ring)?;
+    let mut ring = register(ring.0)?;
     tokio::pin!(stop);
     loop {
         let mut ready = tokio::select! {
@@ -61,17 +70,24 @@ fn register(ring: RingBuf<MapData>) -> std::io::Result<AsyncFd<RingBuf<MapData>>
     unsafe { AsyncFd::register(ring) }.map_err(std::io::Error::from)
 }
 
-/// The next frame, waited for at most `deadline`.
-pub(super) fn wait(ring: &mut RingBuf<MapData>, deadline: Duration) -> Option<Vec<u8>> {
-    if let Some(frame) = ring.next() {
-        return Some(frame.to_vec());
+impl Ring {
+    pub(super) fn new(ring: RingBuf<MapData>) -> Self {
+        Self(ring)
     }
-    let timeout = Timespec {
-        tv_sec: i64::try_from(deadline.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(deadline.subsec_nanos()),
-    };
-    let mut polled = [PollFd::new(&*ring, PollFlags::IN)];
-    match rustix::event::poll(&mut polled, Some(&timeout)) {
-        Ok(_) | Err(_) => ring.next().map(|frame| frame.to_vec()),
+
+    /// The next frame, waited for at most `deadline`.
+    pub fn wait(&mut self, deadline: Duration) -> Option<Vec<u8>> {
+        if let Some(frame) = self.0.next() {
+            return Some(frame.to_vec());
+        }
+        let timeout = Timespec {
+            tv_sec: i64::try_from(deadline.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(deadline.subsec_nanos()),
+        };
+        let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
+        // An interrupted wait is a short wait: the caller asks again.
+        match rustix::event::poll(&mut polled, Some(&timeout)) {
+            Ok(_) | Err(_) => self.0.next().map(|frame| frame.to_vec()),
+        }
     }
 }

@@ -95,6 +95,8 @@ mod tests {
     use super::*;
     use bytemuck::Zeroable;
 
+    type Spoil = fn(&mut Record);
+
     #[test]
     fn every_field_of_the_canarys_record_is_held_against_the_file() {
         let directory = tempfile::tempdir().unwrap();
@@ -110,7 +112,6 @@ mod tests {
         good.path[..NAME.len()].copy_from_slice(NAME.as_bytes());
         canary.check(&good).unwrap();
 
-        type Spoil = fn(&mut Record);
         let spoil: [(&str, Spoil); 7] = [
             ("kind", |r| r.kind = kinds::OPEN_FINDING),
             ("inode", |r| r.file.ino += 1),

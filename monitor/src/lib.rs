@@ -26,6 +26,7 @@ pub mod plane;
 pub mod privilege;
 pub mod pulls;
 pub mod recording;
+pub mod scan;
 pub mod sinks;
 pub mod telemetry;
 pub mod trust;

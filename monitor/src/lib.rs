@@ -27,6 +27,7 @@ pub mod plane;
 pub mod privilege;
 pub mod pulls;
 pub mod recording;
+pub mod scan;
 pub mod sinks;
 pub mod telemetry;
 #[cfg(test)]

@@ -10,9 +10,11 @@
 //!
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
+pub mod app;
 pub mod attribute;
 pub mod bounded;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod correlate;
 pub mod decide;
@@ -29,6 +31,7 @@ pub mod pulls;
 pub mod recording;
 pub mod scan;
 pub mod sinks;
+pub mod survey;
 pub mod telemetry;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -70,6 +70,11 @@ impl Correlator {
         }
     }
 
+    /// The newest snapshot.
+    pub fn knowledge(&self) -> &Arc<Knowledge> {
+        &self.knowledge
+    }
+
     /// Takes one access.
     pub fn submit(
         &mut self,

@@ -7,6 +7,7 @@
 mod cache;
 mod cgroups;
 mod container;
+mod host;
 mod procfs;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::model::{Access, Actor, Process, ProcessKey, Tgid};
 use cache::Cache;
 use cgroups::Cgroups;
 pub use container::container_of;
+pub use host::{engine_executables, host_facts};
 use procfs::Procfs;
 use users::Users;
 

@@ -73,7 +73,6 @@ pub struct EventPlane {
     boot: BootClock,
     actors: Box<dyn Actors + Send>,
     correlator: Correlator,
-    knowledge: Arc<Knowledge>,
     signals: VecDeque<PullSignal>,
     last_canary: Option<Timestamp>,
     recorder: Option<Recorder>,
@@ -87,7 +86,6 @@ impl EventPlane {
             boot,
             actors,
             correlator: Correlator::new(settings),
-            knowledge: Arc::default(),
             signals: VecDeque::new(),
             last_canary: None,
             recorder: None,
@@ -97,7 +95,7 @@ impl EventPlane {
 
     /// Records all that comes in from now on, the present knowledge first.
     pub fn record_to(&mut self, mut recorder: Recorder, now: Timestamp) {
-        recorder.knowledge(&self.knowledge, now);
+        recorder.knowledge(self.correlator.knowledge(), now);
         self.recorder = Some(recorder);
     }
 
@@ -154,7 +152,6 @@ impl EventPlane {
         if let Some(recorder) = &mut self.recorder {
             recorder.knowledge(&knowledge, now);
         }
-        self.knowledge = Arc::clone(&knowledge);
         let correlated = self.correlator.snapshot_changed(knowledge, now, &mut self.counts);
         self.decide(correlated)
     }
@@ -193,7 +190,8 @@ impl EventPlane {
     fn enrich(&mut self, access: Access, facts: Facts) -> Sighting {
         self.counts.enrich.received += 1;
         let Facts { actor, user } = facts;
-        let subject = judge::subject(&access, &actor, user, self.knowledge.host());
+        let host = self.correlator.knowledge().host();
+        let subject = judge::subject(&access, &actor, user, host);
         Sighting {
             access,
             actor,
@@ -202,7 +200,7 @@ impl EventPlane {
     }
 
     fn signal(&mut self, sighting: Sighting) {
-        let Some(store) = self.knowledge.store_of_index(sighting.access.watch) else {
+        let Some(store) = self.correlator.knowledge().store_of_index(sighting.access.watch) else {
             self.counts.enrich.drop("unknown-index");
             return;
         };

@@ -13,6 +13,7 @@
 pub mod attribute;
 pub mod bounded;
 pub mod correlate;
+pub mod counts;
 pub mod decide;
 pub mod decode;
 pub mod enrich;
@@ -22,3 +23,4 @@ pub mod model;
 pub mod plane;
 pub mod pulls;
 pub mod recording;
+pub mod replay;

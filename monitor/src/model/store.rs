@@ -79,6 +79,9 @@ pub struct Store {
     /// Directories in which a commit of a layer or an image shows (`overlay-layers`, `overlay-images`).
     #[serde(with = "super::path::keyed")]
     pub index_directories: Vec<(PathBuf, DevIno)>,
+    /// Directories in which new layers appear (`overlay`): what is read there before the index names it is held.
+    #[serde(with = "super::path::keyed", default)]
+    pub layer_directories: Vec<(PathBuf, DevIno)>,
 }
 
 impl Store {
@@ -143,6 +146,9 @@ pub struct Image {
     pub names_history: Vec<String>,
     /// Its layers, base first.
     pub layers: Vec<LayerId>,
+    /// Copies of its layers with owners shifted for a user namespace; the top one stands where the image's top stands.
+    #[serde(default)]
+    pub mapped_layers: Vec<LayerId>,
     /// When the store says it was made.
     pub created: Option<jiff::Timestamp>,
     /// The configuration file in the store, for `scan`.

@@ -40,7 +40,6 @@ fn built(out: &Path) -> Option<PathBuf> {
     Some(target.join("ebpf").join(NAME))
 }
 
-#[expect(clippy::print_stdout, reason = "a build script speaks to Cargo on stdout")]
 fn emit(instruction: &str) {
     println!("cargo::{instruction}");
 }

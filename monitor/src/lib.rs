@@ -10,9 +10,26 @@
 //!
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
+pub mod attribute;
 pub mod bounded;
 pub mod catalog;
+pub mod config;
+pub mod correlate;
+pub mod decide;
+pub mod decode;
+pub mod enrich;
 pub mod exposure;
+pub mod judge;
+pub mod kernel;
+pub mod knowledge;
 pub mod model;
+pub mod plane;
+pub mod privilege;
+pub mod pulls;
+pub mod recording;
+pub mod scan;
+pub mod sinks;
+pub mod telemetry;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trust;

@@ -9,6 +9,8 @@ mod files;
 mod process;
 mod say;
 mod setup;
+mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -35,6 +37,10 @@ enum Verb {
     Setup,
     /// Build the kernel programs, then the agent with them inside
     Build(build::Options),
+    /// Run a command in a machine with another kernel
+    Vm(vm::Options),
+    /// Check the rules of the house that no compiler checks
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -52,5 +58,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Tidy => tidy::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }

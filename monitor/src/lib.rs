@@ -10,7 +10,26 @@
 //!
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
+#[cfg(test)]
+
+pub mod attribute;
 pub mod bounded;
+pub mod catalog;
 pub mod config;
+pub mod correlate;
+pub mod decide;
+pub mod decode;
+pub mod enrich;
+pub mod exposure;
+pub mod judge;
+pub mod kernel;
+pub mod knowledge;
 pub mod model;
+pub mod plane;
+pub mod privilege;
+pub mod pulls;
+pub mod recording;
+pub mod sinks;
+pub mod telemetry;
 pub mod trust;
+pub(crate) mod testing;

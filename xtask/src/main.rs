@@ -1,2 +1,64 @@
-//! Developer commands: `cargo xtask <verb>`, one file per verb.
-fn main() {}
+//! Developer commands: `cargo xtask <verb>`, one file (or folder) per verb.
+//!
+//! Everything a verb produces lies under Cargo's target folder; nothing else on the machine changes except
+//! Debian packages, which are installed only when they are missing.
+
+mod apt;
+mod build;
+mod files;
+mod process;
+mod say;
+mod setup;
+mod tidy;
+mod vm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Build, run and test Layerwatch"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Get the toolchain that builds the kernel programs; costs seconds when it is there already
+    Setup,
+    /// Build the kernel programs, then the agent with them inside
+    Build(build::Options),
+    /// Run a command in a machine with another kernel
+    Vm(vm::Options),
+    /// Check the rules of the house that no compiler checks
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().verb) {
+        Ok(code) => code,
+        Err(error) => {
+            say::progress(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(verb: Verb) -> Result<ExitCode> {
+    let workspace = Workspace::locate()?;
+    match verb {
+        Verb::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
+        Verb::Build(options) => build::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Tidy => tidy::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Verb::Vm(options) => vm::run(&workspace, &options),
+    }
+}

@@ -70,6 +70,10 @@ pub struct Credentials {
 }
 
 /// One file access.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the record, independent of the others"
+)]
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Access {
     /// Stable over restarts of the agent: boot id, processor and the number on that processor.
@@ -92,6 +96,10 @@ pub struct Access {
     pub mode: u32,
     /// Flags of open(2).
     pub open_flags: u32,
+    /// The inode's generation is not the one that was watched: the number belongs to another file now.
+    pub number_reused: bool,
+    /// A kernel structure could not be read: a 0 in this access proves nothing.
+    pub incomplete: bool,
     /// 0, or the negative error number of a refusal.
     pub result: i32,
     /// The path inside the file's own file system, raw bytes, leading slash; for people only.

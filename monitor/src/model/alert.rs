@@ -74,6 +74,8 @@ pub struct SubjectReport {
 pub struct ProcessReport {
     /// The thread group id.
     pub pid: u32,
+    /// The thread's name, escaped: all there is when the process was gone too soon.
+    pub comm: String,
     /// The executable's path, escaped.
     pub exe: Option<String>,
     /// The command line, escaped and cut.

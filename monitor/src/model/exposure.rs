@@ -28,6 +28,7 @@ pub enum Reader {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Gate {
     /// The component.
+    #[serde(with = "super::path")]
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,

@@ -9,6 +9,7 @@ mod assessment;
 mod exposure;
 mod finding;
 mod ids;
+mod path;
 mod store;
 mod subject;
 pub mod text;

@@ -68,6 +68,7 @@ pub struct Store {
     /// How layers lie in it.
     pub driver: Driver,
     /// The graph root, as this process sees it.
+    #[serde(with = "super::path")]
     pub root: PathBuf,
     /// The graph root's inode.
     pub root_key: DevIno,
@@ -76,6 +77,7 @@ pub struct Store {
     /// The backing file system's name from the mount table, or `unknown`.
     pub filesystem: String,
     /// Directories in which a commit of a layer or an image shows (`overlay-layers`, `overlay-images`).
+    #[serde(with = "super::path::keyed")]
     pub index_directories: Vec<(PathBuf, DevIno)>,
 }
 
@@ -112,6 +114,7 @@ pub struct Layer {
     /// The layer below.
     pub parent: Option<LayerId>,
     /// The directory with the layer's content.
+    #[serde(with = "super::path")]
     pub content: PathBuf,
     /// That directory's inode; absent when it cannot be read.
     pub content_key: Option<DevIno>,
@@ -140,9 +143,13 @@ pub struct Image {
     pub names_history: Vec<String>,
     /// Its layers, base first.
     pub layers: Vec<LayerId>,
+    /// Copies of its layers with owners shifted for a user namespace; the top one stands where the image's top stands.
+    #[serde(default)]
+    pub mapped_layers: Vec<LayerId>,
     /// When the store says it was made.
     pub created: Option<jiff::Timestamp>,
     /// The configuration file in the store, for `scan`.
+    #[serde(with = "super::path::optional", default)]
     pub config: Option<PathBuf>,
 }
 

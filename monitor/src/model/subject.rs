@@ -23,6 +23,7 @@ pub struct Process {
     /// The thread group id.
     pub pid: u32,
     /// The executable's path.
+    #[serde(with = "super::path::optional", default)]
     pub exe: Option<PathBuf>,
     /// The executable's inode, which a renamed or replaced binary cannot borrow.
     pub exe_key: Option<DevIno>,

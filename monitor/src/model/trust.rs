@@ -110,6 +110,7 @@ pub enum Decision {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Evidence {
     /// The file that says so.
+    #[serde(with = "super::path")]
     pub file: PathBuf,
     /// The place in it, such as `transports.docker."example.com"`.
     pub place: Option<String>,

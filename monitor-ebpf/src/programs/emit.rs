@@ -1,0 +1,121 @@
+//! From a match to a record in the ring.
+//!
+//! Invariant: a match ends in exactly one of the counters `emitted`, `repeated`, `own` and `ring_full`.
+
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
+use layerwatch_ebpf::{
+    Counters, InodeKey, NO_ID, PATH_LENGTH, REPEAT_WINDOW_NS, Record, WIRE_VERSION, Watch, flags,
+};
+
+use super::fields::{Load, Probe, offset};
+use super::maps::{EVENTS, OWN, Outer, REPEATS, Repeat, count, next_sequence};
+use super::{path, task};
+
+/// What a hook found out before it decided to report.
+pub(super) struct Match {
+    pub(super) hook: u16,
+    pub(super) kind: u16,
+    /// Bits of `flags`.
+    pub(super) flags: u32,
+    pub(super) result: i32,
+    pub(super) open_flags: u32,
+    pub(super) file: InodeKey,
+    /// The file's inode.
+    pub(super) inode: *const u8,
+    /// Where the path starts.
+    pub(super) dentry: *const u8,
+    /// The watched inode.
+    pub(super) key: InodeKey,
+    pub(super) watch: Watch,
+    pub(super) outer: Option<Outer>,
+    pub(super) mounter_uid: u32,
+}
+
+/// Whether the current process is the agent or one of its children.
+#[inline(always)]
+pub(super) fn is_own() -> bool {
+    let Some(start) = OWN.get_ptr(&task::current_tgid()) else {
+        return false;
+    };
+    // SAFETY: a map value of plain integers.
+    let start = unsafe { *start };
+    start == 0 || start == task::current_process_start()
+}
+
+/// Whether this directory's content was reported for this process and user within the window; remembers that it is now.
+#[inline(always)]
+pub(super) fn is_repeat(directory: InodeKey) -> bool {
+    let key = Repeat {
+        directory,
+        tgid: task::current_tgid(),
+        uid: task::current_fsuid(),
+    };
+    // SAFETY: no argument, no precondition.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    if let Some(last) = REPEATS.get_ptr(&key) {
+        // SAFETY: a map value of plain integers.
+        if now.wrapping_sub(unsafe { *last }) < REPEAT_WINDOW_NS {
+            return true;
+        }
+    }
+    let _ = REPEATS.insert(&key, &now, 0);
+    false
+}
+
+/// Puts a record into the ring, or counts that there was no room.
+///
+/// # Safety
+/// The pointers of `found` are kernel pointers; `counters` is this processor's value.
+#[inline(always)]
+pub(super) unsafe fn emit(found: &Match, counters: *mut Counters) {
+    let sequence = next_sequence();
+    let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
+        // SAFETY: the caller's `counters`.
+        unsafe { count(&raw mut (*counters).ring_full) };
+        return;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the ring gave room for a whole record; each field and each path byte is written below.
+    unsafe {
+        let words = (&raw mut (*record).path).cast::<u64>();
+        for word in 0..PATH_LENGTH / 8 {
+            words.add(word).write_volatile(0);
+        }
+        (*record).version = WIRE_VERSION;
+        (*record).kind = found.kind;
+        (*record).hook = found.hook;
+        (*record).flags = found.flags;
+        (*record).cpu = bpf_get_smp_processor_id();
+        (*record).sequence = sequence;
+        (*record).time_ns = bpf_ktime_get_boot_ns();
+        (*record).file = found.file;
+        (*record).watch = found.key;
+        (*record).watch_flags = found.watch.flags;
+        (*record).result = found.result;
+        (*record).open_flags = found.open_flags;
+        (*record).mounter_uid = found.mounter_uid;
+        let (outer_ino, outer_dev, outer_fsuid) = found
+            .outer
+            .map_or((0, 0, NO_ID), |outer| (outer.ino, outer.dev, outer.fsuid));
+        (*record).outer_ino = outer_ino;
+        (*record).outer_dev = outer_dev;
+        (*record).outer_fsuid = outer_fsuid;
+        if found.outer.is_some() {
+            (*record).flags |= flags::OUTER_CARRIED;
+        }
+        let generation = Probe::load::<u32>(found.inode, offset!(inode_generation));
+        (*record).generation = generation;
+        if found.watch.generation != 0 && found.watch.generation != generation {
+            (*record).flags |= flags::GENERATION_DIFFERS;
+        }
+        (*record).mode = u32::from(Probe::load::<u16>(found.inode, offset!(inode_mode)));
+        task::describe(record);
+        let (length, truncated) = path::write(found.dentry, (&raw mut (*record).path).cast());
+        (*record).path_length = length;
+        if truncated {
+            (*record).flags |= flags::PATH_TRUNCATED;
+        }
+        count(&raw mut (*counters).emitted);
+    }
+    entry.submit(0);
+}

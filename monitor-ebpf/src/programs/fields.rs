@@ -1,0 +1,87 @@
+//! Reading kernel structures at the offsets that the agent found in BTF.
+//!
+//! Invariant: `OFFSETS` is frozen read-only data, so the verifier knows each offset. `Direct` needs a pointer that the
+//! verifier has a type for (a hook's argument and what hangs off it) and costs a load; `Probe` takes any address.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use bytemuck::Zeroable;
+use layerwatch_ebpf::Offsets;
+
+/// Set by the agent before load.
+#[unsafe(no_mangle)]
+pub(super) static OFFSETS: Offsets = unsafe {
+    // SAFETY: all-zero bytes are an `Offsets`; `Zeroable::zeroed` is not const.
+    MaybeUninit::zeroed().assume_init()
+};
+
+/// The offset of a field, read where it stands so that no copy of the table lands on the stack.
+macro_rules! offset {
+    ($field:ident) => {
+        $crate::programs::fields::frozen(&$crate::programs::fields::OFFSETS.$field)
+    };
+}
+pub(super) use offset;
+
+/// The value that the loader put there before it froze the table.
+#[inline(always)]
+pub(super) fn frozen(place: &'static u32) -> u32 {
+    // SAFETY: a static of plain integers; volatile, since the loader writes it behind the compiler's back.
+    unsafe { core::ptr::read_volatile(place) }
+}
+
+/// A way to read kernel memory.
+pub(super) trait Load {
+    /// The value at `base + offset`; zero where it cannot be read.
+    ///
+    /// # Safety
+    /// The verifier decides.
+    unsafe fn load<T: Copy + Zeroable>(base: *const u8, offset: u32) -> T;
+
+    /// The pointer at `base + offset`.
+    ///
+    /// # Safety
+    /// As for [`Load::load`].
+    #[inline(always)]
+    unsafe fn pointer(base: *const u8, offset: u32) -> *const u8 {
+        // SAFETY: the caller's.
+        unsafe { Self::load::<u64>(base, offset) as *const u8 }
+    }
+}
+
+/// Loads the verifier has types for.
+pub(super) enum Direct {}
+
+impl Load for Direct {
+    #[inline(always)]
+    unsafe fn load<T: Copy + Zeroable>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the verifier checks base and offset, and a fault reads zero.
+        unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
+    }
+
+    #[inline(always)]
+    unsafe fn pointer(base: *const u8, offset: u32) -> *const u8 {
+        // SAFETY: as above; loaded as a pointer so that the verifier keeps its type.
+        unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<*const u8>()) }
+    }
+}
+
+/// Loads through the kernel's fault-safe copy.
+pub(super) enum Probe {}
+
+impl Load for Probe {
+    #[inline(always)]
+    unsafe fn load<T: Copy + Zeroable>(base: *const u8, offset: u32) -> T {
+        let mut value = MaybeUninit::<T>::zeroed();
+        // SAFETY: the helper writes exactly the size of `T`, zeros if it fails; `T` may be all zeros.
+        unsafe {
+            bpf_probe_read_kernel(
+                value.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+                base.wrapping_add(offset as usize).cast(),
+            );
+            value.assume_init()
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The maps, and the counters that each program keeps.
+//!
+//! Invariant: the agent fills `SENSITIVE`, `ROOTS`, `DEVICES` and `OWN`; the programs only read them.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
+use layerwatch_ebpf::{
+    Counters, DEVICES_CAPACITY, HOOKS, InodeKey, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch,
+};
+
+/// Let a hash map grow with its use instead of taking its whole size at load (`BPF_F_NO_PREALLOC`).
+const NO_PREALLOCATION: u32 = 1;
+
+/// Records for the agent.
+#[map]
+pub(super) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// File inodes with a finding, and the canary.
+#[map]
+pub(super) static SENSITIVE: HashMap<InodeKey, Watch> =
+    HashMap::with_max_entries(SENSITIVE_CAPACITY, NO_PREALLOCATION);
+
+/// Directory inodes of storage roots, layers and indexes.
+#[map]
+pub(super) static ROOTS: HashMap<InodeKey, Watch> =
+    HashMap::with_max_entries(ROOTS_CAPACITY, NO_PREALLOCATION);
+
+/// Devices with a watched inode on them: everything elsewhere is left at once.
+#[map]
+pub(super) static DEVICES: HashMap<u32, u32> = HashMap::with_max_entries(DEVICES_CAPACITY, NO_PREALLOCATION);
+
+/// The agent's own processes: thread group id to start time, 0 for any.
+#[map]
+pub(super) static OWN: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
+
+/// The outer open of an overlay file, by thread, until its backing file is opened.
+#[map]
+pub(super) static OUTER: LruHashMap<u64, Outer> = LruHashMap::with_max_entries(8192, 0);
+
+/// When ordinary content of a directory was last reported for a process and user.
+#[map]
+pub(super) static REPEATS: LruHashMap<Repeat, u64> = LruHashMap::with_max_entries(16384, 0);
+
+#[map]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(HOOKS, 0);
+
+#[map]
+static SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// What an overlay's outer open leaves for the backing open.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Outer {
+    /// The outer file's inode number.
+    pub(super) ino: u64,
+    /// The overlay superblock's device.
+    pub(super) dev: u32,
+    /// The opener's `fsuid`.
+    pub(super) fsuid: u32,
+}
+
+/// Key of `REPEATS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Repeat {
+    pub(super) directory: InodeKey,
+    pub(super) tgid: u32,
+    pub(super) uid: u32,
+}
+
+/// This processor's counters of a hook.
+#[inline(always)]
+pub(super) fn counters(hook: u16) -> Option<*mut Counters> {
+    COUNTERS.get_ptr_mut(u32::from(hook))
+}
+
+/// Adds one to a counter. Atomic, since a program can be preempted by another run of itself on the same processor.
+///
+/// # Safety
+/// `counter` points into a value that [`counters`] gave.
+#[inline(always)]
+pub(super) unsafe fn count(counter: *mut u64) {
+    // SAFETY: aligned (the structure holds only u64) and valid while the program runs. Rust's own atomics do not
+    // exist on this target, since it lacks compare-and-swap before instruction set version 3.
+    unsafe {
+        core::arch::asm!("lock *(u64 *)({counter} + 0) += {one}", counter = in(reg) counter, one = in(reg) 1_u64)
+    };
+}
+
+/// The next number on this processor.
+#[inline(always)]
+pub(super) fn next_sequence() -> u64 {
+    let Some(next) = SEQUENCE.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: a value of a per-processor array, valid while the program runs.
+    unsafe {
+        let number = *next;
+        *next = number.wrapping_add(1);
+        number
+    }
+}

@@ -1,0 +1,134 @@
+//! The current task: both credential sets, ancestry, namespaces, the root directory's superblock.
+//!
+//! Both sets, since inside an overlay's backing open `cred` is the mounter's and only `real_cred` is the process's.
+
+use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task};
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use layerwatch_ebpf::{CredentialRecord, NO_ID, Offsets, Record, flags};
+
+use super::fields::{Load, Probe, offset};
+
+/// `PF_KTHREAD`, include/linux/sched.h.
+const PF_KTHREAD: u32 = 0x0020_0000;
+/// `PF_IO_WORKER`, include/linux/sched.h.
+const PF_IO_WORKER: u32 = 0x0000_0010;
+
+/// The thread group id.
+#[inline(always)]
+pub(super) fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// The user id that file permissions are checked with now.
+#[inline(always)]
+pub(super) fn current_fsuid() -> u32 {
+    // SAFETY: fault-safe loads.
+    unsafe { Probe::load(Probe::pointer(current(), offset!(task_cred)), offset!(cred_fsuid)) }
+}
+
+/// When the thread group's leader started, nanoseconds since boot.
+#[inline(always)]
+pub(super) fn current_process_start() -> u64 {
+    // SAFETY: fault-safe loads.
+    unsafe {
+        Probe::load(
+            Probe::pointer(current(), offset!(task_group_leader)),
+            offset!(task_start_boottime),
+        )
+    }
+}
+
+#[inline(always)]
+fn current() -> *const u8 {
+    // SAFETY: no argument, no precondition.
+    unsafe { bpf_get_current_task() as *const u8 }
+}
+
+/// Fills in all that the record says of the current task.
+///
+/// # Safety
+/// `record` is writable.
+#[inline(always)]
+pub(super) unsafe fn describe(record: *mut Record) {
+    let task = current();
+    // SAFETY: the caller's `record`; every load is fault-safe.
+    unsafe {
+        (*record).tgid = current_tgid();
+        (*record).tid = bpf_get_current_pid_tgid() as u32;
+        (*record).process_start_ns = current_process_start();
+        (*record).cgroup = bpf_get_current_cgroup_id();
+        (*record).comm = bpf_get_current_comm().unwrap_or_default();
+        let parent = Probe::pointer(task, offset!(task_real_parent));
+        (*record).parent_tgid = Probe::load(parent, offset!(task_tgid));
+        (*record).loginuid = if offset!(task_loginuid) == Offsets::ABSENT {
+            NO_ID
+        } else {
+            Probe::load(task, offset!(task_loginuid))
+        };
+        if Probe::load::<u32>(task, offset!(task_flags)) & (PF_KTHREAD | PF_IO_WORKER) != 0 {
+            (*record).flags |= flags::KERNEL_THREAD;
+        }
+        let mount_namespace = Probe::pointer(
+            Probe::pointer(task, offset!(task_nsproxy)),
+            offset!(nsproxy_mnt_ns),
+        );
+        (*record).mount_namespace = Probe::load(mount_namespace, offset!(mnt_namespace_inum));
+        let root = Probe::pointer(Probe::pointer(task, offset!(task_fs)), offset!(fs_root_mnt));
+        (*record).root_dev = Probe::load(Probe::pointer(root, offset!(vfsmount_sb)), offset!(sb_dev));
+        credentials(
+            Probe::pointer(task, offset!(task_real_cred)),
+            &raw mut (*record).real,
+        );
+        credentials(
+            Probe::pointer(task, offset!(task_cred)),
+            &raw mut (*record).effective,
+        );
+    }
+}
+
+/// # Safety
+/// `out` is writable.
+#[inline(always)]
+unsafe fn credentials(cred: *const u8, out: *mut CredentialRecord) {
+    // SAFETY: the caller's `out`; every load is fault-safe.
+    unsafe {
+        (*out).uid = Probe::load(cred, offset!(cred_uid));
+        (*out).gid = Probe::load(cred, offset!(cred_gid));
+        (*out).euid = Probe::load(cred, offset!(cred_euid));
+        (*out).egid = Probe::load(cred, offset!(cred_egid));
+        (*out).fsuid = Probe::load(cred, offset!(cred_fsuid));
+        (*out).fsgid = Probe::load(cred, offset!(cred_fsgid));
+        let user_namespace = Probe::pointer(cred, offset!(cred_user_ns));
+        (*out).user_namespace = Probe::load(user_namespace, offset!(user_ns_inum));
+        (*out).user_namespace_level = Probe::load(user_namespace, offset!(user_ns_level));
+        (*out).user_namespace_owner = Probe::load(user_namespace, offset!(user_ns_owner));
+    }
+}
+
+/// `TS_COMPAT`, arch/x86/include/asm/thread_info.h: a 32-bit system call is being served.
+const TS_COMPAT: u32 = 2;
+
+/// Whether the current system call is a 32-bit one.
+#[inline(always)]
+pub(super) fn is_compat() -> bool {
+    if offset!(task_thread_info_status) == Offsets::ABSENT {
+        return false;
+    }
+    // SAFETY: a fault-safe load.
+    unsafe { Probe::load::<u32>(current(), offset!(task_thread_info_status)) & TS_COMPAT != 0 }
+}
+
+/// The open file behind a descriptor of the current task.
+#[inline(always)]
+pub(super) fn file_of(descriptor: u64) -> Option<*const u8> {
+    // SAFETY: fault-safe loads; the descriptor is held against the table's size first.
+    unsafe {
+        let table = Probe::pointer(Probe::pointer(current(), offset!(task_files)), offset!(files_fdt));
+        if descriptor >= u64::from(Probe::load::<u32>(table, offset!(fdtable_max_fds))) {
+            return None;
+        }
+        let files = Probe::pointer(table, offset!(fdtable_fd));
+        let file = Probe::pointer(files.wrapping_add(descriptor as usize * size_of::<u64>()), 0);
+        (!file.is_null()).then_some(file)
+    }
+}

@@ -1,0 +1,115 @@
+//! Text of an index on its way into a path, an id or a digest.
+//!
+//! Invariant: an id that passes is one plain path component, so that joining it to the store's root stays inside.
+//! Called wherever a record becomes a layer or an image.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Twice what containers/storage makes (64 hex digits), for stores whose caller chose the ids.
+const MAX_ID: usize = 128;
+
+/// Longer than any reference can be: host, repository (255), tag (128) and digest together.
+pub(super) const MAX_NAME: usize = 1024;
+
+/// The id, if it can be a directory's name and nothing more.
+pub(super) fn checked_id(id: &str) -> Result<&str, &'static str> {
+    if id.is_empty() {
+        Err("the id is empty")
+    } else if id.len() > MAX_ID {
+        Err("the id is longer than 128 bytes")
+    } else if id.starts_with('.') {
+        Err("the id begins with a dot")
+    } else if id
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    {
+        Ok(id)
+    } else {
+        Err("the id holds a character other than letters, digits, '-', '_' and '.'")
+    }
+}
+
+/// An optional id, which the store leaves out or empty when there is none.
+pub(super) fn present(id: Option<&str>) -> Option<&str> {
+    id.filter(|id| !id.is_empty())
+}
+
+/// A time as Go writes it; its zero time means that nobody set one.
+pub(super) fn time(text: Option<&str>) -> Option<jiff::Timestamp> {
+    const GO_ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+    text?.parse().ok().filter(|_| text != Some(GO_ZERO_TIME))
+}
+
+/// The file of a big-data item (`makeBigDataBaseName`, storage/store.go): the key, or `=` and its base64.
+pub(super) fn big_data_file(directory: &Path, key: &str) -> Option<PathBuf> {
+    let plain = key.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.'));
+    let name = if plain {
+        key.to_owned()
+    } else {
+        format!("={}", STANDARD.encode(key))
+    };
+    let is_component = !matches!(name.as_str(), "" | "." | "..") && !name.contains('/') && name.len() <= 255;
+    is_component.then(|| directory.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_one_plain_component() {
+        for (id, good) in [
+            (
+                "e6972cbde143ebe8fdc32c7c46bcdbccd4adac43e9a21c8e50a6044a5f80b0e0",
+                true,
+            ),
+            ("layer-1_a.b", true),
+            ("", false),
+            (".", false),
+            ("..", false),
+            ("../../etc", false),
+            ("a/b", false),
+            ("/etc", false),
+            ("a\0b", false),
+            ("a\nb", false),
+            ("é", false),
+            (&"a".repeat(128), true),
+            (&"a".repeat(129), false),
+        ] {
+            assert_eq!(checked_id(id).is_ok(), good, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn big_data_keys_become_names_in_the_directory() {
+        for (key, name) in [
+            ("manifest", Some("manifest")),
+            ("sha256:ab", Some("=c2hhMjU2OmFi")),
+            ("manifest-sha256:a", Some("=bWFuaWZlc3Qtc2hhMjU2OmE=")),
+            ("../x", Some("=Li4veA==")),
+            ("..", None),
+            ("", None),
+            // Base64 itself may hold a slash.
+            ("ab?", None),
+        ] {
+            let file = big_data_file(Path::new("/d"), key);
+            assert_eq!(file, name.map(|name| Path::new("/d").join(name)), "{key}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_as_go_writes_them() {
+        for (text, seconds) in [
+            (Some("2026-11-23T06:54:15.343975663Z"), Some(1_795_416_855)),
+            (Some("2026-11-23T08:54:15+02:00"), Some(1_795_416_855)),
+            (Some("0001-01-01T00:00:00Z"), None),
+            (Some("yesterday"), None),
+            (None, None),
+        ] {
+            assert_eq!(time(text).map(jiff::Timestamp::as_second), seconds, "{text:?}");
+        }
+    }
+}

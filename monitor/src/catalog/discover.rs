@@ -1,0 +1,377 @@
+//! Where stores may be, and which of these places are stores.
+//!
+//! Invariant: a place is a store only when its index directories are there; a store that exists and cannot be read yet
+//! is reported, never passed over. Candidates come from the agent's configuration, the engines' own files, the mount
+//! table and the engines' defaults; the environment of the agent is nobody's configuration. Called by `catalog::read`.
+
+use std::path::{Path, PathBuf};
+
+use super::mounts::{Mount, MountTable};
+use super::problem::{Problem, ProblemKind};
+use super::{Host, engine_config};
+use crate::model::Driver;
+
+/// Rootful defaults and well-known places: containers/storage, then engines that embed something of their own.
+const KNOWN_ROOTS: &[&str] = &[
+    DEFAULT_ROOT,
+    "/var/lib/docker",
+    "/var/lib/containerd",
+    "/var/lib/rancher/k3s/agent/containerd",
+    "/var/lib/rancher/rke2/agent/containerd",
+    "/var/snap/microk8s/common/var/lib/containerd",
+    "/var/snap/docker/common/var-lib-docker",
+    "/var/lib/k0s/containerd",
+    "/var/lib/buildkit",
+];
+
+/// containers/storage's default graph root for root (`defaultGraphRoot`, storage/types/options.go).
+const DEFAULT_ROOT: &str = "/var/lib/containers/storage";
+
+/// What lies in a root, by a directory or file that only this kind of store has.
+const MARKS: &[(&str, Mark)] = &[
+    ("overlay-layers", Mark::Read(Driver::Overlay)),
+    ("overlay-images", Mark::Read(Driver::Overlay)),
+    ("vfs-layers", Mark::NotYet("containers/storage with driver vfs")),
+    (
+        "btrfs-layers",
+        Mark::NotYet("containers/storage with driver btrfs"),
+    ),
+    ("zfs-layers", Mark::NotYet("containers/storage with driver zfs")),
+    ("image/overlay2", Mark::NotYet("Docker with driver overlay2")),
+    ("image/vfs", Mark::NotYet("Docker with driver vfs")),
+    ("image/btrfs", Mark::NotYet("Docker with driver btrfs")),
+    ("image/zfs", Mark::NotYet("Docker with driver zfs")),
+    (
+        "image/fuse-overlayfs",
+        Mark::NotYet("Docker with driver fuse-overlayfs"),
+    ),
+    (
+        "image/devicemapper",
+        Mark::NotYet("Docker with driver devicemapper"),
+    ),
+    ("io.containerd.metadata.v1.bolt", Mark::NotYet("containerd")),
+    (
+        "containerd/daemon/io.containerd.metadata.v1.bolt",
+        Mark::NotYet("Docker's own containerd"),
+    ),
+    ("runc-overlayfs", Mark::NotYet("BuildKit")),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    Read(Driver),
+    NotYet(&'static str),
+}
+
+/// A root that is a store, by its host path without links.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct StoreRoot {
+    /// The host path, without links.
+    pub(super) path: PathBuf,
+    /// How its layers lie.
+    pub(super) driver: Driver,
+}
+
+/// Every readable store, first found first, each once; what else was met goes to `problems`.
+pub(super) fn stores(
+    host: &Host,
+    configured: &[PathBuf],
+    mounts: &MountTable,
+    problems: &mut Vec<Problem>,
+) -> Vec<StoreRoot> {
+    let mut found: Vec<StoreRoot> = Vec::new();
+    for candidate in candidates(host, configured, mounts, problems) {
+        let must_exist = configured.contains(&candidate);
+        let root = match host.resolve(&candidate) {
+            Ok(root) => root,
+            Err(error) if error.is_not_found() && !must_exist => continue,
+            Err(error) => {
+                let kind = if error.is_not_found() {
+                    ProblemKind::MissingStore
+                } else {
+                    ProblemKind::Unreadable
+                };
+                let cause = crate::catalog::problem::chain(&error);
+                problems.push(Problem::new(kind, &candidate, "find the store", &cause));
+                continue;
+            }
+        };
+        if found.iter().all(|store| store.path != root) {
+            found.extend(recognise(host, &root, must_exist, problems));
+        }
+    }
+    found
+}
+
+/// The roots at which a store of a kind that is read may appear later: configured, in configuration files, default.
+pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<PathBuf> {
+    let mut roots = configured.to_vec();
+    roots.extend(engine_config::storage_roots(host, &mut Vec::new()));
+    roots.push(PathBuf::from(DEFAULT_ROOT));
+    once_each(roots)
+}
+
+fn candidates(
+    host: &Host,
+    configured: &[PathBuf],
+    mounts: &MountTable,
+    problems: &mut Vec<Problem>,
+) -> Vec<PathBuf> {
+    let mut roots = configured.to_vec();
+    roots.extend(engine_config::storage_roots(host, problems));
+    roots.extend(engine_config::other_roots(host, problems));
+    roots.extend(KNOWN_ROOTS.iter().map(PathBuf::from));
+    roots.extend(mounts.mounts.iter().flat_map(|mount| roots_of_mount(host, mount)));
+    once_each(roots)
+}
+
+fn once_each(roots: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut seen = std::collections::BTreeSet::new();
+    roots
+        .into_iter()
+        .filter(|root| seen.insert(root.clone()))
+        .collect()
+}
+
+/// What is in a root: the readable stores in it.
+fn recognise(host: &Host, root: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Vec<StoreRoot> {
+    let mut found: Vec<StoreRoot> = Vec::new();
+    let mut unread = 0;
+    for (mark, meaning) in MARKS {
+        match host.path(root.join(mark)).symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => continue,
+            Err(error) if is_absent(&error) => continue,
+            Err(error) => {
+                problems.push(Problem::new(
+                    ProblemKind::Unreadable,
+                    root,
+                    "look for a store",
+                    &error.to_string(),
+                ));
+                return found;
+            }
+        }
+        match meaning {
+            Mark::NotYet(what) => {
+                unread += 1;
+                let cause = format!("{what} is not read yet: its layers are neither scanned nor watched");
+                problems.push(Problem::new(
+                    ProblemKind::UnsupportedStore,
+                    root,
+                    "read the store",
+                    &cause,
+                ));
+            }
+            Mark::Read(driver) if found.iter().all(|store| store.driver != *driver) => {
+                found.push(StoreRoot {
+                    path: root.to_owned(),
+                    driver: *driver,
+                });
+            }
+            Mark::Read(_) => {}
+        }
+    }
+    if must_exist && unread == 0 && found.is_empty() {
+        let cause = "the directory holds no store";
+        problems.push(Problem::new(
+            ProblemKind::MissingStore,
+            root,
+            "find the store",
+            cause,
+        ));
+    }
+    found
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}
+
+/// Roots that a mount gives away: an engine's own bind mount, or the directories of an overlay.
+fn roots_of_mount(host: &Host, mount: &Mount) -> Vec<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    if mount.filesystem != "overlay" {
+        let point = host.host_path(&mount.point);
+        let home = point.filter(|point| point.ends_with("overlay"));
+        return home
+            .and_then(|home| home.parent().map(Path::to_owned))
+            .into_iter()
+            .collect();
+    }
+    let directories = mount
+        .super_options
+        .split(|b| *b == b',')
+        .filter_map(|option| {
+            let start = option.iter().position(|b| *b == b'=')?;
+            let (key, value) = option.split_at(start);
+            matches!(key, b"lowerdir" | b"lowerdir+" | b"upperdir")
+                .then(|| value.get(1..).unwrap_or_default())
+        })
+        .flat_map(|value| value.split(|b| *b == b':'));
+    directories
+        .filter_map(|directory| root_above(Path::new(std::ffi::OsStr::from_bytes(directory))))
+        .collect()
+}
+
+/// The store root above a layer's directory, by the names that engines give the level between.
+fn root_above(directory: &Path) -> Option<PathBuf> {
+    let level = directory.ancestors().find(|above| {
+        above
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| {
+                matches!(name, "overlay" | "overlay2") || name.starts_with("io.containerd.snapshotter.v1.")
+            })
+    })?;
+    directory
+        .is_absolute()
+        .then(|| level.parent().map(Path::to_owned))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host with these directories and files (a name with a `=` is a file with what follows as content).
+    fn host(entries: &[&str]) -> (tempfile::TempDir, Host) {
+        let directory = tempfile::tempdir().unwrap();
+        for entry in entries {
+            let (name, content) = entry
+                .split_once('=')
+                .map_or((*entry, None), |(name, text)| (name, Some(text)));
+            let path = directory.path().join(name.trim_start_matches('/'));
+            if let Some(content) = content {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, content).unwrap();
+            } else {
+                std::fs::create_dir_all(path).unwrap();
+            }
+        }
+        let host = Host::new(directory.path());
+        (directory, host)
+    }
+
+    fn check(
+        entries: &[&str],
+        configured: &[&str],
+        mounts: &str,
+        roots: &[&str],
+        problems: &[(ProblemKind, &str)],
+    ) {
+        let (_directory, host) = host(entries);
+        let configured: Vec<PathBuf> = configured.iter().map(PathBuf::from).collect();
+        let mounts = mounts.replace("HOST", host.root().to_str().unwrap());
+        let mut met = Vec::new();
+        let found = stores(
+            &host,
+            &configured,
+            &MountTable::parse(mounts.as_bytes()),
+            &mut met,
+        );
+        let found: Vec<_> = found.iter().map(|store| store.path.to_str().unwrap()).collect();
+        let met: Vec<_> = met
+            .iter()
+            .map(|problem| (problem.kind, problem.file.as_str()))
+            .collect();
+        assert_eq!(
+            (found.as_slice(), met.as_slice()),
+            (roots, problems),
+            "{entries:?}"
+        );
+    }
+
+    #[test]
+    fn stores_are_found_where_engines_put_them() {
+        use ProblemKind::MissingStore;
+        const DEFAULT: &str = "/var/lib/containers/storage";
+        check(&[], &[], "", &[], &[]);
+        check(&[DEFAULT], &[], "", &[], &[]);
+        check(
+            &["/var/lib/containers/storage/overlay-layers"],
+            &[],
+            "",
+            &[DEFAULT],
+            &[],
+        );
+        check(&["/s/overlay-images"], &["/s", "/s"], "", &["/s"], &[]);
+        let missing = [(MissingStore, "/s"), (MissingStore, "/missing")];
+        check(&["/s"], &["/s", "/missing"], "", &[], &missing);
+    }
+
+    #[test]
+    fn configuration_files_name_roots() {
+        let conf = "/etc/containers/storage.conf=[storage]\ngraphroot='/g'\n\
+            [storage.options]\nadditionalimagestores=['/a', '$HOME/b', '$X/c']";
+        let entries = [
+            conf,
+            "/usr/share/containers/storage.conf.d/x.conf=[storage]\nimagestore='/i'",
+            "/etc/crio/crio.conf=[crio]\nroot='/c'",
+            "/g/overlay-layers",
+            "/a/overlay-images",
+            "/root/b/overlay-images",
+            "/i/overlay-layers",
+            "/c/overlay-layers",
+        ];
+        check(&entries, &[], "", &["/g", "/a", "/root/b", "/i", "/c"], &[]);
+        let broken = [
+            "/etc/containers/storage.conf=storage = [",
+            "/etc/docker/daemon.json={",
+            "/s/overlay-layers",
+        ];
+        let problems = [
+            (ProblemKind::Malformed, "/etc/containers/storage.conf"),
+            (ProblemKind::Malformed, "/etc/docker/daemon.json"),
+        ];
+        check(&broken, &["/s"], "", &["/s"], &problems);
+    }
+
+    #[test]
+    fn stores_that_are_not_read_yet_are_said() {
+        let entries = [
+            "/etc/docker/daemon.json={\"data-root\": \"/d\"}",
+            "/d/image/overlay2",
+            "/s/vfs-layers",
+            "/s/overlay-layers",
+            "/var/lib/rancher/k3s/agent/containerd/io.containerd.metadata.v1.bolt",
+        ];
+        let problems = ["/s", "/d", "/var/lib/rancher/k3s/agent/containerd"];
+        let problems = problems.map(|root| (ProblemKind::UnsupportedStore, root));
+        check(&entries, &["/s"], "", &["/s"], &problems);
+    }
+
+    #[test]
+    fn mounts_give_stores_away() {
+        check(
+            &["/m1/overlay-layers", "/m2/overlay-layers", "/m3/image/overlay2"],
+            &[],
+            "1 0 8:1 /x HOST/m1/overlay rw - ext4 /dev/a rw\n\
+             2 0 0:9 / /elsewhere rw - overlay overlay rw,lowerdir=l/A:/m2/overlay/l/B,upperdir=/m3/overlay2/x/diff\n",
+            &["/m1", "/m2"],
+            &[(ProblemKind::UnsupportedStore, "/m3")],
+        );
+    }
+
+    #[test]
+    fn a_root_that_is_a_loop_of_links_is_a_problem() {
+        let (directory, host) = host(&["/s"]);
+        std::os::unix::fs::symlink("loop", directory.path().join("loop")).unwrap();
+        let mut problems = Vec::new();
+        let found = stores(
+            &host,
+            &[PathBuf::from("/loop")],
+            &MountTable::default(),
+            &mut problems,
+        );
+        assert_eq!(found, []);
+        let problem = &problems[0];
+        assert_eq!(
+            (problem.kind, problem.file.as_str()),
+            (ProblemKind::Unreadable, "/loop")
+        );
+        assert_eq!(problem.cause, "/loop goes through more than 40 symbolic links");
+    }
+}

@@ -1,0 +1,170 @@
+//! The roots that engines' own configuration files name.
+//!
+//! Invariant: reads and never judges precedence: a root that a losing file names costs one look, and is no store if
+//! nothing is there. Formats: containers-storage.conf(5), crio.conf(5), dockerd(8), containerd-config.toml(5). Called
+//! by `discover`.
+
+use std::path::{Path, PathBuf};
+
+use super::Host;
+use super::problem::{Problem, ProblemKind, chain};
+use crate::bounded;
+
+/// No administrator writes a longer one.
+const CONFIG_LIMIT: u64 = 1 << 20;
+
+/// Files of a drop-in directory that are read, at most.
+const MAX_DROP_INS: usize = 100;
+
+const STORAGE_CONF: &[&str] = &[
+    "/etc/containers/storage.conf",
+    "/usr/share/containers/storage.conf",
+];
+
+const STORAGE_DROP_INS: &[&str] = &[
+    "/usr/share/containers/storage.conf.d",
+    "/usr/share/containers/storage.rootful.conf.d",
+    "/etc/containers/storage.conf.d",
+    "/etc/containers/storage.rootful.conf.d",
+];
+
+const STORAGE_KEYS: &[&[&str]] = &[
+    &["storage", "graphroot"],
+    &["storage", "imagestore"],
+    &["storage", "options", "imagestore"],
+    &["storage", "options", "additionalimagestores"],
+];
+
+const CRIO_KEYS: &[&[&str]] = &[&["crio", "root"], &["crio", "imagestore"]];
+
+/// Roots of containers/storage: from storage.conf with its drop-ins, and CRI-O's.
+pub(super) fn storage_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let mut roots = Vec::new();
+    for file in STORAGE_CONF {
+        roots.extend(toml_roots(host, Path::new(file), STORAGE_KEYS, problems));
+    }
+    for directory in STORAGE_DROP_INS {
+        for file in drop_ins(host, Path::new(directory)) {
+            roots.extend(toml_roots(host, &file, STORAGE_KEYS, problems));
+        }
+    }
+    roots.extend(toml_roots(
+        host,
+        Path::new("/etc/crio/crio.conf"),
+        CRIO_KEYS,
+        problems,
+    ));
+    for file in drop_ins(host, Path::new("/etc/crio/crio.conf.d")) {
+        roots.extend(toml_roots(host, &file, CRIO_KEYS, problems));
+    }
+    roots
+}
+
+/// Roots of Docker and containerd.
+pub(super) fn other_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let mut roots = docker_roots(host, Path::new("/etc/docker/daemon.json"), problems);
+    let containerd = Path::new("/etc/containerd/config.toml");
+    roots.extend(toml_roots(host, containerd, &[&["root"]], problems));
+    roots
+}
+
+fn docker_roots(host: &Host, file: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let Some(text) = text_of(host, file, problems) else {
+        return Vec::new();
+    };
+    match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(value) => ["data-root", "graph"]
+            .iter()
+            .filter_map(|key| expand(value.get(key)?.as_str()?))
+            .collect(),
+        Err(error) => {
+            problems.push(malformed(file, &error.to_string()));
+            Vec::new()
+        }
+    }
+}
+
+fn toml_roots(host: &Host, file: &Path, keys: &[&[&str]], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let Some(text) = text_of(host, file, problems) else {
+        return Vec::new();
+    };
+    let table = match text.parse::<toml::Table>() {
+        Ok(table) => table,
+        Err(error) => {
+            problems.push(malformed(file, error.message()));
+            return Vec::new();
+        }
+    };
+    let values = keys.iter().filter_map(|key| value_at(&table, key));
+    values
+        .flat_map(|value| {
+            value
+                .as_array()
+                .map_or(std::slice::from_ref(value), Vec::as_slice)
+        })
+        .filter_map(|path| expand(path.as_str()?))
+        .collect()
+}
+
+fn value_at<'a>(table: &'a toml::Table, key: &[&str]) -> Option<&'a toml::Value> {
+    let (last, above) = key.split_last()?;
+    let mut level = table;
+    for name in above {
+        level = level.get(*name)?.as_table()?;
+    }
+    level.get(*last)
+}
+
+/// `$HOME` and `$UID` as they are for root, whose stores these files describe; no other variable is known.
+fn expand(path: &str) -> Option<PathBuf> {
+    let path = path.replace("$HOME", "/root").replace("$UID", "0");
+    (path.starts_with('/') && !path.contains('$')).then(|| PathBuf::from(path))
+}
+
+fn text_of(host: &Host, file: &Path, problems: &mut Vec<Problem>) -> Option<String> {
+    let seen = match host.resolve(file) {
+        Ok(resolved) => host.path(resolved),
+        Err(error) if error.is_not_found() => return None,
+        Err(error) => {
+            problems.push(unreadable(file, &chain(&error)));
+            return None;
+        }
+    };
+    bounded::read_text(&seen, CONFIG_LIMIT)
+        .map_err(|error| problems.push(unreadable(file, &chain(&error))))
+        .ok()
+}
+
+fn drop_ins(host: &Host, directory: &Path) -> Vec<PathBuf> {
+    let Ok(resolved) = host.resolve(directory) else {
+        return Vec::new();
+    };
+    let Ok(entries) = std::fs::read_dir(host.path(resolved)) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(directory.join(entry.ok()?.file_name())))
+        .filter(|file| file.extension().is_some_and(|extension| extension == "conf"))
+        .take(MAX_DROP_INS)
+        .collect();
+    files.sort();
+    files
+}
+
+fn malformed(file: &Path, cause: &str) -> Problem {
+    Problem::new(
+        ProblemKind::Malformed,
+        file,
+        "parse the engine's configuration",
+        cause,
+    )
+}
+
+fn unreadable(file: &Path, cause: &str) -> Problem {
+    Problem::new(
+        ProblemKind::Unreadable,
+        file,
+        "read the engine's configuration",
+        cause,
+    )
+}

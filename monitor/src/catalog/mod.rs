@@ -1,0 +1,110 @@
+//! What stores, layers and images exist on this host.
+//!
+//! Invariant: reading takes no lock, creates nothing and starts nothing; it never fails as a whole. What could not be
+//! read is a [`Problem`] with its store, file, operation and cause, and everything else stays. Each engine's on-disk
+//! format is a module of its own; `discover` finds the roots, `watch` says when an index changed, `arrivals` names what
+//! is new. Called by the knowledge task and by the commands that list the cache.
+
+mod arrivals;
+mod containers_storage;
+mod discover;
+mod engine_config;
+mod host;
+mod lookup;
+mod mounts;
+mod problem;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use arrivals::{Arrival, arrivals};
+pub use host::{Host, HostError};
+pub use lookup::Location;
+pub use problem::{Problem, ProblemKind};
+pub use watch::{StoreEvent, StoreWatch, Target, UnwatchedReason, WatchError, targets};
+
+use self::mounts::MountTable;
+use crate::model::{Image, Layer, LayerKey, Store};
+
+/// All stores of a host with their layers and images, as they were at one moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Catalog {
+    /// The stores that could be recognised and are read.
+    pub stores: Vec<Store>,
+    /// Every layer of every store; a list in JSON.
+    #[serde(with = "layer_list")]
+    pub layers: BTreeMap<LayerKey, Layer>,
+    /// Every image of every store.
+    pub images: Vec<Image>,
+    /// What could not be read or believed.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads every store of the host: the `configured` roots (host paths) and those that discovery finds.
+pub fn read(host: &Host, configured: &[PathBuf]) -> Catalog {
+    refresh(&Catalog::default(), host, configured)
+}
+
+/// Reads again; where an index cannot be read now, what `previous` knew from it stays, beside the problem.
+///
+/// So a store that is damaged for a moment does not fall out of the watch set.
+pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catalog {
+    let mut catalog = Catalog::default();
+    let mounts = MountTable::read().unwrap_or_else(|error| {
+        let cause = problem::chain(&error);
+        let table = Path::new("/proc/self/mountinfo");
+        catalog.problems.push(Problem::new(
+            ProblemKind::Unreadable,
+            table,
+            "read the mount table",
+            &cause,
+        ));
+        MountTable::default()
+    });
+    let mut images = Vec::new();
+    let mut inodes = BTreeSet::new();
+    for root in discover::stores(host, configured, &mounts, &mut catalog.problems) {
+        match containers_storage::read(host, &root, &mounts, previous) {
+            // A bind mount shows one store at two places; the first one found counts.
+            Ok(reading) if inodes.insert((reading.store.driver, reading.store.root_key)) => {
+                catalog.stores.push(reading.store);
+                catalog.layers.extend(reading.layers);
+                catalog.problems.extend(reading.problems);
+                images.extend(reading.images);
+            }
+            Ok(_) => {}
+            Err(problem) => catalog.problems.push(problem),
+        }
+    }
+    containers_storage::link(&mut catalog, images);
+    catalog
+}
+
+/// JSON has no structured keys: the map travels as the list of its layers, which carry their keys.
+mod layer_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::model::{Layer, LayerKey};
+
+    pub(super) fn serialize<S: Serializer>(
+        layers: &BTreeMap<LayerKey, Layer>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(layers.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<LayerKey, Layer>, D::Error> {
+        let layers = Vec::<Layer>::deserialize(deserializer)?;
+        Ok(layers
+            .into_iter()
+            .map(|layer| (layer.key.clone(), layer))
+            .collect())
+    }
+}

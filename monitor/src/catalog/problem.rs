@@ -1,0 +1,166 @@
+//! What the catalog could not read or would not believe.
+//!
+//! Invariant: a problem is text that is safe to print (names from a store come escaped) and a kind from a closed set.
+//! Made by the readers of this module; shown by `doctor` and `stores`, counted by kind in the metrics.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::StoreId;
+use crate::model::text::printable;
+
+/// The kind of a problem; a closed set, so that it can be a metric label.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// A store exists whose engine or driver is not read yet: its content is not watched.
+    UnsupportedStore,
+    /// A layer is stored in a form that is not read yet.
+    UnsupportedLayer,
+    /// A root that the configuration names does not exist.
+    MissingStore,
+    /// A file or directory could not be read.
+    Unreadable,
+    /// A file is larger than any engine writes it.
+    TooLarge,
+    /// A file is not in its format from some place on.
+    Malformed,
+    /// One record of an index makes no sense; the others stay.
+    BadRecord,
+    /// Two records have the same id; the first one counts.
+    DuplicateId,
+    /// A layer that another layer or an image needs is not in any store that may lend it.
+    MissingLayer,
+    /// Layers are each other's parents.
+    ParentCycle,
+    /// A layer's directory is missing or is no directory.
+    MissingContent,
+}
+
+impl ProblemKind {
+    /// All, for metrics.
+    pub const ALL: [Self; 11] = [
+        Self::UnsupportedStore,
+        Self::UnsupportedLayer,
+        Self::MissingStore,
+        Self::Unreadable,
+        Self::TooLarge,
+        Self::Malformed,
+        Self::BadRecord,
+        Self::DuplicateId,
+        Self::MissingLayer,
+        Self::ParentCycle,
+        Self::MissingContent,
+    ];
+
+    /// The name in output and in metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnsupportedStore => "unsupported-store",
+            Self::UnsupportedLayer => "unsupported-layer",
+            Self::MissingStore => "missing-store",
+            Self::Unreadable => "unreadable",
+            Self::TooLarge => "too-large",
+            Self::Malformed => "malformed",
+            Self::BadRecord => "bad-record",
+            Self::DuplicateId => "duplicate-id",
+            Self::MissingLayer => "missing-layer",
+            Self::ParentCycle => "parent-cycle",
+            Self::MissingContent => "missing-content",
+        }
+    }
+}
+
+/// Something the catalog could not read or would not believe.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Problem {
+    /// What kind.
+    pub kind: ProblemKind,
+    /// The store, as far as it was recognised.
+    pub store: Option<StoreId>,
+    /// The file or directory, escaped.
+    pub file: String,
+    /// What was being done.
+    pub operation: String,
+    /// Why it failed, escaped.
+    pub cause: String,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: ProblemKind, file: &Path, operation: &str, cause: &str) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        Self {
+            kind,
+            store: None,
+            file: printable(file.as_os_str().as_bytes()).to_string(),
+            operation: operation.to_owned(),
+            cause: printable(cause.as_bytes())
+                .to_string()
+                .chars()
+                .take(CAUSE_CHARS)
+                .collect(),
+        }
+    }
+
+    pub(crate) fn of_store(mut self, store: &StoreId) -> Self {
+        self.store = Some(store.clone());
+        self
+    }
+}
+
+/// The longest cause that is kept: a parser may repeat what it read.
+const CAUSE_CHARS: usize = 300;
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The problems of one store, bounded: a hostile index cannot fill the memory with complaints.
+#[derive(Debug)]
+pub(crate) struct Problems {
+    store: StoreId,
+    list: Vec<Problem>,
+    suppressed: u64,
+}
+
+impl Problems {
+    /// More than anybody reads.
+    const LIMIT: usize = 200;
+
+    pub(crate) fn of(store: &StoreId) -> Self {
+        Self {
+            store: store.clone(),
+            list: Vec::new(),
+            suppressed: 0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, kind: ProblemKind, file: &Path, operation: &str, cause: &str) {
+        if self.list.len() < Self::LIMIT {
+            self.list
+                .push(Problem::new(kind, file, operation, cause).of_store(&self.store));
+        } else {
+            self.suppressed += 1;
+        }
+    }
+
+    /// The list, with one more entry that counts what did not fit.
+    pub(crate) fn into_list(mut self, root: &Path) -> Vec<Problem> {
+        if self.suppressed > 0 {
+            let cause = format!("{} more problems are not listed", self.suppressed);
+            self.list.push(
+                Problem::new(ProblemKind::BadRecord, root, "read the store", &cause).of_store(&self.store),
+            );
+        }
+        self.list
+    }
+}

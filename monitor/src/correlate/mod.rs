@@ -1,0 +1,235 @@
+//! Joins an access with what is known: attributes and judges it, holds it while the layer is not known yet, and counts
+//! repeats after the first.
+//!
+//! Invariant: pure, bounded, and nothing vanishes: each access is forwarded, filtered for a named reason, or parked
+//! until a snapshot or its deadline forwards it. The first of its kind goes out at once. Called by the event plane.
+
+mod parking;
+mod repeats;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::attribute::{Unattributed, attribute};
+use crate::judge;
+use crate::knowledge::Knowledge;
+use crate::model::{Access, Assessment, Attribution, Severity, Sighting, Via, WatchMatch};
+use crate::plane::{PlaneSettings, StageCounts};
+use parking::{Parked, Parking};
+use repeats::{RepeatKey, Repeats};
+
+/// A judged access on its way to `decide`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Correlated {
+    /// The judgement.
+    pub assessment: Assessment,
+    /// Why it was not attributed before its deadline; absent otherwise.
+    pub unknown: Option<Unattributed>,
+    /// How often it happened in the present window, this time included.
+    pub count: u64,
+}
+
+impl Correlated {
+    /// Whether a secret was touched: by what the scan found, or by what the kernel was told to watch when the
+    /// snapshot no longer knows it.
+    pub fn is_sensitive(&self) -> bool {
+        match &self.assessment.attribution {
+            Some(attribution) => !attribution.findings.is_empty(),
+            None => self.assessment.sighting.access.matched == WatchMatch::File,
+        }
+    }
+}
+
+/// What is to be done with an access that need not wait.
+enum Verdict {
+    Forward(Box<Correlated>),
+    Filter(&'static str),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Correlator {
+    verbose: bool,
+    knowledge: Arc<Knowledge>,
+    /// The snapshot before: the kernel's watches may be a little behind the newest.
+    previous: Arc<Knowledge>,
+    parking: Parking,
+    repeats: Repeats,
+}
+
+impl Correlator {
+    /// A correlator that knows nothing yet.
+    pub fn new(settings: PlaneSettings) -> Self {
+        Self {
+            verbose: settings.verbose,
+            knowledge: Arc::default(),
+            previous: Arc::default(),
+            parking: Parking::new(settings.parked_max, settings.park_seconds),
+            repeats: Repeats::new(settings.repeats_max, settings.repeat_seconds),
+        }
+    }
+
+    /// Takes one access.
+    pub fn submit(
+        &mut self,
+        sighting: Sighting,
+        now: Timestamp,
+        counts: &mut StageCounts,
+    ) -> Vec<Correlated> {
+        counts.correlate.received += 1;
+        match self.judge(&sighting) {
+            Err(reason) => {
+                let evicted = self.parking.park(sighting, reason, now);
+                counts.correlate.parked = self.parking.len();
+                evicted
+                    .into_iter()
+                    .filter_map(|one| self.give_up(one, "parking-full", now, counts))
+                    .collect()
+            }
+            Ok(verdict) => self.settle(verdict, now, counts).into_iter().collect(),
+        }
+    }
+
+    /// Takes a newer snapshot and judges again what is parked; an older one changes nothing.
+    pub fn snapshot_changed(
+        &mut self,
+        knowledge: Arc<Knowledge>,
+        now: Timestamp,
+        counts: &mut StageCounts,
+    ) -> Vec<Correlated> {
+        if knowledge.generation() < self.knowledge.generation() {
+            return Vec::new();
+        }
+        self.previous = std::mem::replace(&mut self.knowledge, knowledge);
+        let mut out = Vec::new();
+        for mut parked in self.parking.take_all() {
+            match self.judge(&parked.sighting) {
+                Err(reason) => {
+                    parked.reason = reason;
+                    self.parking.put_back(parked);
+                }
+                Ok(verdict) => {
+                    *counts.unparked.entry("resolved").or_default() += 1;
+                    out.extend(self.settle(verdict, now, counts));
+                }
+            }
+        }
+        counts.correlate.parked = self.parking.len();
+        out
+    }
+
+    /// Reports what waited too long, and closes windows of repeats.
+    pub fn tick(&mut self, now: Timestamp, counts: &mut StageCounts) -> Vec<Correlated> {
+        let mut out = Vec::new();
+        for parked in self.parking.take_overdue(now) {
+            out.extend(self.give_up(parked, "deadline", now, counts));
+        }
+        counts.correlate.parked = self.parking.len();
+        for summary in self.repeats.close(now) {
+            counts.correlate.released += 1;
+            counts.correlate.forwarded += 1;
+            out.push(summary);
+        }
+        out
+    }
+
+    /// Whether [`Correlator::tick`] would change anything.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.parking.is_due(now) || self.repeats.is_due(now)
+    }
+
+    /// What is to be done with an access, or why it has to wait.
+    fn judge(&self, sighting: &Sighting) -> Result<Verdict, Unattributed> {
+        let access = &sighting.access;
+        if !is_file(access) {
+            return Ok(Verdict::Filter("not-a-file"));
+        }
+        let attributed = self.attribute(access);
+        let sanction = judge::sanction(sighting, attributed.as_ref().ok(), &self.knowledge);
+        if let Some(sanction) = sanction.filter(|_| !self.verbose) {
+            return Ok(Verdict::Filter(sanction.as_str()));
+        }
+        if sanction.is_none() {
+            let found = attributed.as_ref().map_err(|reason| *reason)?;
+            if !found.scanned {
+                return Err(Unattributed::NotScanned);
+            }
+        }
+        let ordinary = attributed.as_ref().is_ok_and(|found| found.findings.is_empty());
+        if ordinary && access.via == Via::Overlay && !self.verbose {
+            return Ok(Verdict::Filter("ordinary-content"));
+        }
+        Ok(Verdict::Forward(Box::new(Correlated {
+            assessment: assess(sighting.clone(), attributed.ok(), sanction),
+            unknown: None,
+            count: 1,
+        })))
+    }
+
+    /// By the newest snapshot; a watched file that it no longer has is looked up in the one before.
+    fn attribute(&self, access: &Access) -> Result<Attribution, Unattributed> {
+        attribute(access, &self.knowledge).or_else(|reason| match access.matched {
+            WatchMatch::File => attribute(access, &self.previous).map_err(|_older| reason),
+            WatchMatch::Directory => Err(reason),
+        })
+    }
+
+    fn give_up(
+        &mut self,
+        parked: Parked,
+        outcome: &'static str,
+        now: Timestamp,
+        counts: &mut StageCounts,
+    ) -> Option<Correlated> {
+        *counts.unparked.entry(outcome).or_default() += 1;
+        let attribution = self.attribute(&parked.sighting.access).ok();
+        let correlated = Correlated {
+            assessment: assess(parked.sighting, attribution, None),
+            unknown: Some(parked.reason),
+            count: 1,
+        };
+        self.settle(Verdict::Forward(Box::new(correlated)), now, counts)
+    }
+
+    fn settle(&mut self, verdict: Verdict, now: Timestamp, counts: &mut StageCounts) -> Option<Correlated> {
+        let reason = match verdict {
+            Verdict::Forward(correlated) => {
+                let key = RepeatKey::of(&correlated);
+                if self.repeats.is_first(key, &correlated, now) {
+                    counts.correlate.forwarded += 1;
+                    return Some(*correlated);
+                }
+                "repeat"
+            }
+            Verdict::Filter(reason) => reason,
+        };
+        counts.correlate.filter(reason);
+        None
+    }
+}
+
+/// Regular files hold secrets; directories are listed by the thousand. A mode that could not be read may be a file's.
+fn is_file(access: &Access) -> bool {
+    const TYPE: u32 = 0o170_000;
+    const REGULAR: u32 = 0o100_000;
+    matches!(access.mode & TYPE, REGULAR | 0)
+}
+
+fn assess(
+    sighting: Sighting,
+    attribution: Option<Attribution>,
+    sanction: Option<crate::model::Sanction>,
+) -> Assessment {
+    let findings = attribution.iter().flat_map(|found| &found.findings);
+    let severity = findings
+        .map(|finding| finding.severity)
+        .max()
+        .unwrap_or(Severity::Info);
+    Assessment {
+        sighting,
+        attribution,
+        sanction,
+        severity,
+    }
+}

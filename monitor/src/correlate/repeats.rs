@@ -1,0 +1,119 @@
+//! Counts an access that happens again instead of reporting it again.
+//!
+//! Invariant: the first goes out at once, and also everything that differs in layer, file, user, container, way, refusal
+//! or meaning; an access that does not fit the table is reported, never suppressed, so that filling the table hides
+//! nothing. At the end of a window that saw repeats the first is reported once more with their number. Used by
+//! `Correlator`.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Correlated;
+use crate::model::{DevIno, LayerKey, ProcessKey, Sanction, Via};
+
+/// What makes two accesses the same happening.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct RepeatKey {
+    layer: Option<LayerKey>,
+    /// The file, where it or its absence of a layer matters; ordinary content counts per layer and process.
+    file: Option<DevIno>,
+    process: Option<ProcessKey>,
+    uid: u32,
+    container: Option<String>,
+    allowed: bool,
+    via: Via,
+    sanction: Option<Sanction>,
+    unknown: bool,
+}
+
+impl RepeatKey {
+    /// The key of a judged access.
+    pub(super) fn of(correlated: &Correlated) -> Self {
+        let assessment = &correlated.assessment;
+        let (access, actor) = (&assessment.sighting.access, &assessment.sighting.actor);
+        let layer = assessment.attribution.as_ref().map(|found| found.layer.clone());
+        let by_file = correlated.is_sensitive() || layer.is_none();
+        let process = ProcessKey {
+            tgid: access.tgid,
+            start_ns: access.process_start_ns,
+        };
+        Self {
+            layer,
+            file: by_file.then_some(access.file),
+            process: (!by_file).then_some(process),
+            uid: assessment.sighting.subject.uid,
+            container: actor.container.as_ref().map(|container| container.id.clone()),
+            allowed: access.result == 0,
+            via: access.via,
+            sanction: assessment.sanction,
+            unknown: correlated.unknown.is_some(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Window {
+    first: Correlated,
+    last: Timestamp,
+    count: u64,
+    ends: Timestamp,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Repeats {
+    windows: BTreeMap<RepeatKey, Window>,
+    most: usize,
+    length: SignedDuration,
+}
+
+impl Repeats {
+    pub(super) fn new(most: usize, seconds: u32) -> Self {
+        Self {
+            windows: BTreeMap::new(),
+            most,
+            length: SignedDuration::from_secs(seconds.into()),
+        }
+    }
+
+    /// Whether the access is to be reported now; if not, it was counted.
+    pub(super) fn is_first(&mut self, key: RepeatKey, correlated: &Correlated, now: Timestamp) -> bool {
+        if self.length.is_zero() {
+            return true;
+        }
+        let time = correlated.assessment.sighting.access.time;
+        if let Some(window) = self.windows.get_mut(&key) {
+            window.count += 1;
+            window.last = window.last.max(time);
+            return false;
+        }
+        if self.windows.len() < self.most {
+            let window = Window {
+                first: correlated.clone(),
+                last: time,
+                count: 1,
+                ends: now.saturating_add(self.length).unwrap_or(now),
+            };
+            self.windows.insert(key, window);
+        }
+        true
+    }
+
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.windows.values().any(|window| window.ends <= now)
+    }
+
+    /// Ends the windows that are over; those with repeats give the first access with the last one's time and the count.
+    pub(super) fn close(&mut self, now: Timestamp) -> Vec<Correlated> {
+        let over = self.windows.extract_if(.., |_, window| window.ends <= now);
+        let repeated = over.map(|(_, window)| window).filter(|window| window.count > 1);
+        let summary = |window: Window| {
+            let mut summary = window.first;
+            summary.assessment.sighting.access.time = window.last;
+            summary.count = window.count;
+            summary
+        };
+        repeated.map(summary).collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! The maps as the rest of the agent sees them: what to watch, whom to leave out, what was counted.
+//!
+//! Invariant: after `apply` the kernel watches exactly the given set, or the number that did not fit is returned; no
+//! entry is dropped silently. Used by `app`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
+use layerwatch_ebpf::{Counters, InodeKey, Watch, hooks};
+
+use super::attach::KernelError;
+use crate::model::{DevIno, KernelDev};
+
+type KeyBytes = [u8; size_of::<InodeKey>()];
+type WatchBytes = [u8; size_of::<Watch>()];
+type CounterBytes = [u8; size_of::<Counters>()];
+
+/// A watched inode.
+pub type WatchKey = DevIno;
+
+/// What the kernel should watch; values are bits of `layerwatch_ebpf::watch_flags`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WatchSet {
+    /// Files with a finding, and the canary.
+    pub files: BTreeMap<WatchKey, u32>,
+    /// Layer, index and store directories.
+    pub directories: BTreeMap<WatchKey, u32>,
+}
+
+/// What one hook counted, over all processors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookCounters {
+    /// The hook's name, a metric label.
+    pub hook: &'static str,
+    /// The sums.
+    pub counters: Counters,
+}
+
+/// The watch maps.
+pub struct WatchMaps {
+    sensitive: HashMap<MapData, KeyBytes, WatchBytes>,
+    roots: HashMap<MapData, KeyBytes, WatchBytes>,
+    devices: HashMap<MapData, u32, u32>,
+    own: HashMap<MapData, u32, u64>,
+    counters: PerCpuArray<MapData, CounterBytes>,
+    applied: WatchSet,
+}
+
+impl std::fmt::Debug for WatchMaps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WatchMaps")
+            .field("applied", &self.applied)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WatchMaps {
+    /// Takes the maps out of a loaded object; `take` gives a map by its name.
+    pub(super) fn new(
+        mut take: impl FnMut(&'static str) -> Result<Map, KernelError>,
+    ) -> Result<Self, KernelError> {
+        let bad = |map: &'static str| {
+            move |source| KernelError::Map {
+                operation: "open",
+                map,
+                source,
+            }
+        };
+        Ok(Self {
+            sensitive: HashMap::try_from(take("SENSITIVE")?).map_err(bad("SENSITIVE"))?,
+            roots: HashMap::try_from(take("ROOTS")?).map_err(bad("ROOTS"))?,
+            devices: HashMap::try_from(take("DEVICES")?).map_err(bad("DEVICES"))?,
+            own: HashMap::try_from(take("OWN")?).map_err(bad("OWN"))?,
+            counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad("COUNTERS"))?,
+            applied: WatchSet::default(),
+        })
+    }
+
+    /// Makes the kernel watch `wanted` and nothing else; gives the number of entries that did not fit.
+    ///
+    /// New entries are set before old ones go, so that an inode in both sets is never unwatched in between.
+    pub fn apply(&mut self, wanted: &WatchSet) -> Result<usize, KernelError> {
+        let devices = devices(wanted);
+        let mut left_out = 0;
+        for dev in &devices {
+            left_out += put(&mut self.devices, "DEVICES", dev.0, 1)?;
+        }
+        left_out += set(
+            &mut self.sensitive,
+            "SENSITIVE",
+            &self.applied.files,
+            &wanted.files,
+        )?;
+        left_out += set(
+            &mut self.roots,
+            "ROOTS",
+            &self.applied.directories,
+            &wanted.directories,
+        )?;
+        for dev in self::devices(&self.applied)
+            .iter()
+            .filter(|dev| !devices.contains(dev))
+        {
+            remove(&mut self.devices, "DEVICES", dev.0)?;
+        }
+        self.applied.clone_from(wanted);
+        Ok(left_out)
+    }
+
+    /// Tells the programs to leave out a process of the agent's, by its start in nanoseconds since boot (0: any).
+    pub fn ignore_process(&mut self, tgid: u32, start_ns: u64) -> Result<(), KernelError> {
+        put(&mut self.own, "OWN", tgid, start_ns).map(|_| ())
+    }
+
+    /// Tells the programs that a process of the agent's is gone.
+    pub fn forget_process(&mut self, tgid: u32) -> Result<(), KernelError> {
+        remove(&mut self.own, "OWN", tgid)
+    }
+
+    /// What each hook counted.
+    pub fn counters(&self) -> Result<Vec<HookCounters>, KernelError> {
+        NAMES
+            .iter()
+            .map(|(hook, name)| {
+                let values = self
+                    .counters
+                    .get(&u32::from(*hook), 0)
+                    .map_err(|source| KernelError::Map {
+                        operation: "read",
+                        map: "COUNTERS",
+                        source,
+                    })?;
+                let counters = values
+                    .iter()
+                    .map(|bytes| bytemuck::cast(*bytes))
+                    .fold(Counters::default(), sum);
+                Ok(HookCounters { hook: name, counters })
+            })
+            .collect()
+    }
+}
+
+/// The hooks that exist in this version, with their metric labels.
+const NAMES: [(u16, &str); 3] = [
+    (hooks::FEXIT_FILE_OPEN, "fexit_file_open"),
+    (hooks::SYS_EXIT, "sys_exit"),
+    (hooks::FEXIT_RENAME, "fexit_rename"),
+];
+
+fn sum(a: Counters, b: Counters) -> Counters {
+    Counters {
+        seen: a.seen + b.seen,
+        matched: a.matched + b.matched,
+        ignored: a.ignored + b.ignored,
+        emitted: a.emitted + b.emitted,
+        repeated: a.repeated + b.repeated,
+        own: a.own + b.own,
+        ring_full: a.ring_full + b.ring_full,
+        walk_truncated: a.walk_truncated + b.walk_truncated,
+        read_error: a.read_error + b.read_error,
+    }
+}
+
+fn devices(set: &WatchSet) -> BTreeSet<KernelDev> {
+    set.files
+        .keys()
+        .chain(set.directories.keys())
+        .map(|key| key.dev)
+        .collect()
+}
+
+fn set(
+    map: &mut HashMap<MapData, KeyBytes, WatchBytes>,
+    name: &'static str,
+    old: &BTreeMap<WatchKey, u32>,
+    new: &BTreeMap<WatchKey, u32>,
+) -> Result<usize, KernelError> {
+    let mut left_out = 0;
+    for (key, flags) in new.iter().filter(|(key, flags)| old.get(key) != Some(flags)) {
+        let watch = Watch {
+            flags: *flags,
+            generation: 0,
+        };
+        left_out += put(map, name, key_bytes(*key), bytemuck::cast(watch))?;
+    }
+    for key in old.keys().filter(|key| !new.contains_key(key)) {
+        remove(map, name, key_bytes(*key))?;
+    }
+    Ok(left_out)
+}
+
+fn key_bytes(key: WatchKey) -> KeyBytes {
+    bytemuck::cast(InodeKey::new(key.dev.0, key.ino))
+}
+
+/// 1 if the map is full, else 0.
+fn put<K: aya::Pod, V: aya::Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    name: &'static str,
+    key: K,
+    value: V,
+) -> Result<usize, KernelError> {
+    /// `E2BIG`: the map's own limit; `ENOMEM` is an error, since a retry may work.
+    const TOO_BIG: i32 = 7;
+    match map.insert(key, value, 0) {
+        Ok(()) => Ok(0),
+        Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(TOO_BIG) => Ok(1),
+        Err(source) => Err(KernelError::Map {
+            operation: "fill",
+            map: name,
+            source,
+        }),
+    }
+}
+
+fn remove<K: aya::Pod, V: aya::Pod>(
+    map: &mut HashMap<MapData, K, V>,
+    name: &'static str,
+    key: K,
+) -> Result<(), KernelError> {
+    match map.remove(&key) {
+        // An entry that did not fit is not there.
+        Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(KernelError::Map {
+            operation: "empty",
+            map: name,
+            source,
+        }),
+    }
+}

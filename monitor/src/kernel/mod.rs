@@ -1,0 +1,21 @@
+//! Everything that touches the kernel's BPF side; the only module that imports aya.
+//!
+//! Invariant: a tier counts as attached only after its canary was seen with the right inode, name and user; what leaves
+//! this module is bytes (frames), counters and plain descriptions. Called by `app` and by `doctor`.
+
+mod attach;
+mod btf;
+mod maps;
+mod object;
+mod offsets;
+mod probe;
+mod ring;
+mod self_check;
+mod tiers;
+
+pub use attach::{KernelError, Tracer};
+pub use maps::{HookCounters, WatchKey, WatchMaps, WatchSet};
+pub use probe::{Environment, Lockdown};
+pub use ring::{FrameReceiver, Ring, RingLosses, pump};
+pub use self_check::Canary;
+pub use tiers::{Choice, Rejection, Tier, TierPreference, start};

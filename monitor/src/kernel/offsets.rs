@@ -1,0 +1,121 @@
+//! Where the running kernel keeps the fields that the programs read, from its BTF.
+//!
+//! Invariant: a required field that is missing is an error that names it; an optional one is `Offsets::ABSENT` and is
+//! listed, so that `doctor` can say what is not seen. Read once at start; used by `attach`.
+
+use std::path::{Path, PathBuf};
+
+use bytemuck::Zeroable;
+use layerwatch_ebpf::Offsets;
+
+use super::btf::{Btf, BtfError};
+use crate::bounded::{self, BoundedError};
+
+/// The kernel's own description; modules have theirs beside it.
+pub(crate) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+const OVERLAY: &str = "/sys/kernel/btf/overlay";
+/// Debian's kernels have 5 to 6 MB.
+const LIMIT_BYTES: u64 = 128 << 20;
+
+/// Why the offsets are not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OffsetsError {
+    /// The description could not be read.
+    #[error("read the kernel's type information")]
+    Read(#[source] BoundedError),
+    /// The description could not be understood.
+    #[error("parse {}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: BtfError,
+    },
+    /// A field that the programs cannot do without.
+    #[error("this kernel has no field {0}")]
+    Missing(&'static str),
+}
+
+/// The offsets, and the optional fields this kernel lacks.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolved {
+    /// For the programs.
+    pub(crate) offsets: Offsets,
+    /// Optional fields that are absent.
+    pub(crate) absent: Vec<&'static str>,
+}
+
+/// Fields that only some kernels have, or only once the overlay module is loaded.
+fn is_optional(path: &str) -> bool {
+    path.starts_with("ovl_") || matches!(path, "task_struct.loginuid" | "task_struct.thread_info.status")
+}
+
+/// Reads the running kernel's description, and the overlay module's where it is one and is loaded.
+pub(crate) fn read() -> Result<Resolved, OffsetsError> {
+    let kernel = bounded::read(Path::new(VMLINUX), LIMIT_BYTES).map_err(OffsetsError::Read)?;
+    let overlay = match bounded::read(Path::new(OVERLAY), LIMIT_BYTES) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(OffsetsError::Read(error)),
+    };
+    resolve(&kernel, overlay.as_deref())
+}
+
+fn resolve(kernel: &[u8], overlay: Option<&[u8]>) -> Result<Resolved, OffsetsError> {
+    let parse_error = |path: &str| {
+        let path = PathBuf::from(path);
+        move |source| OffsetsError::Parse { path, source }
+    };
+    let kernel = Btf::parse(kernel, None).map_err(parse_error(VMLINUX))?;
+    let overlay = match overlay {
+        Some(bytes) => Some(Btf::parse(bytes, Some(&kernel)).map_err(parse_error(OVERLAY))?),
+        None => None,
+    };
+    let all = overlay.as_ref().unwrap_or(&kernel);
+    let mut resolved = Resolved {
+        offsets: Offsets::zeroed(),
+        absent: Vec::new(),
+    };
+    for path in Offsets::PATHS {
+        let offset = all.offset_of(path).or_else(|| kernel.offset_of(path));
+        if offset.is_none() {
+            if !is_optional(path) {
+                return Err(OffsetsError::Missing(path));
+            }
+            resolved.absent.push(path);
+        }
+        if let Some(field) = resolved.offsets.field_mut(path) {
+            *field = offset.unwrap_or(Offsets::ABSENT);
+        }
+    }
+    Ok(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_kernel_has_every_required_field() {
+        // The project runs on kernels with BTF only; without it the test fails, as the agent would.
+        let resolved = read().unwrap();
+        for path in Offsets::PATHS {
+            assert_eq!(
+                resolved.offsets.field(path) == Some(Offsets::ABSENT),
+                resolved.absent.contains(path),
+                "{path}"
+            );
+        }
+        assert!(
+            resolved.absent.iter().all(|path| is_optional(path)),
+            "{:?}",
+            resolved.absent
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_description_are_refused() {
+        assert!(matches!(resolve(b"", None), Err(OffsetsError::Parse { .. })));
+    }
+}

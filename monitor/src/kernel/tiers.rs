@@ -1,0 +1,199 @@
+//! Which set of hooks is used, and why not a better one.
+//!
+//! Invariant: chosen by loading, attaching and seeing a canary, never by the kernel's version. The tiers are those of
+//! ARCHITECTURE.md, "Kernel side"; A and C are named there and not built yet.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::attach::{KernelError, Tracer};
+use super::self_check::Canary;
+
+/// A set of hooks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Tier {
+    /// fexit on the security hooks.
+    B,
+    /// The file behind the descriptor that a system call returned.
+    D,
+}
+
+impl Tier {
+    /// From the best to the last resort.
+    pub const ALL: [Self; 2] = [Self::B, Self::D];
+
+    /// The letter.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::B => "B",
+            Self::D => "D",
+        }
+    }
+
+    /// What it hooks, for people.
+    pub fn hooks(self) -> &'static str {
+        match self {
+            Self::B => "fexit on security_file_open and security_inode_rename",
+            Self::D => "tp_btf on sys_exit",
+        }
+    }
+
+    /// What it costs, for people (docs/performance.md has the measurements).
+    pub fn cost(self) -> &'static str {
+        match self {
+            Self::B => "a few loads and a map lookup on each open; nothing on other system calls",
+            Self::D => "about 80 ns on every system call of every process, and a map lookup on each open",
+        }
+    }
+
+    /// What it does not see, for people.
+    pub fn blind_spots(self) -> &'static [&'static str] {
+        match self {
+            Self::B => &["opens that mode bits refuse"],
+            Self::D => &[
+                "opens that fail",
+                "opens through io_uring, by execve and by the kernel itself",
+                "renames (an index change shows as the creation of its temporary file, and to inotify)",
+                "a descriptor that another thread closes or replaces before the call returns",
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which tiers the user allows.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TierPreference {
+    /// Only this one.
+    pub forced: Option<Tier>,
+    /// None of these.
+    pub excluded: Vec<Tier>,
+}
+
+/// Why a tier is not used.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Rejection {
+    /// The tier.
+    pub tier: Tier,
+    /// The error chain, or that the configuration excludes it.
+    pub reason: String,
+}
+
+/// The tier in use.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Choice {
+    /// The tier.
+    pub tier: Tier,
+    /// The better ones that were tried or excluded.
+    pub rejections: Vec<Rejection>,
+    /// From the canary's open to its record.
+    pub canary_latency: Duration,
+    /// Optional kernel fields that this kernel lacks.
+    pub absent_fields: Vec<&'static str>,
+}
+
+/// Attaches the best tier that the canary fires on.
+///
+/// # Errors
+/// `KernelError::NoTier` with one reason per tier when none works.
+pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Choice), KernelError> {
+    let mut rejections = Vec::new();
+    for tier in Tier::ALL {
+        if preference.forced.is_some_and(|forced| forced != tier) || preference.excluded.contains(&tier) {
+            rejections.push(Rejection {
+                tier,
+                reason: "excluded by the configuration".to_owned(),
+            });
+            continue;
+        }
+        match Tracer::attach(tier, canary) {
+            Ok((tracer, canary_latency)) => {
+                let absent_fields = tracer.absent_fields().to_vec();
+                return Ok((
+                    tracer,
+                    Choice {
+                        tier,
+                        rejections,
+                        canary_latency,
+                        absent_fields,
+                    },
+                ));
+            }
+            Err(error) => rejections.push(Rejection {
+                tier,
+                reason: chain(&error),
+            }),
+        }
+    }
+    Err(KernelError::NoTier(rejections))
+}
+
+/// An error with its causes on one line, each cause once and without the verifier's log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let message = error.to_string();
+        let line = message.lines().next().unwrap_or_default();
+        let line = line
+            .trim_end()
+            .trim_end_matches("Verifier output:")
+            .trim_end_matches([' ', '.']);
+        if !line.is_empty() && !text.contains(line) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(line);
+        }
+        next = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("load fexit_file_open")]
+    struct Outer(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Inner(&'static str);
+
+    #[test]
+    fn a_reason_is_one_line_without_the_verifiers_log() {
+        for (cause, line) in [
+            (
+                "EPERM. Verifier output: \nlog\nlog",
+                "load fexit_file_open: EPERM",
+            ),
+            ("", "load fexit_file_open"),
+            ("load fexit_file_open", "load fexit_file_open"),
+        ] {
+            assert_eq!(chain(&Outer(Inner(cause))), line);
+        }
+    }
+
+    #[test]
+    fn excluding_every_tier_is_an_error_with_each_reason() {
+        let directory = tempfile::tempdir().unwrap();
+        let canary = Canary::create(directory.path()).unwrap();
+        let preference = TierPreference {
+            forced: None,
+            excluded: Tier::ALL.to_vec(),
+        };
+        let Err(KernelError::NoTier(rejections)) = start(&preference, &canary) else {
+            panic!("a tier was used")
+        };
+        assert_eq!(rejections.iter().map(|r| r.tier).collect::<Vec<_>>(), Tier::ALL);
+    }
+}

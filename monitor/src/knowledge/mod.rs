@@ -1,0 +1,249 @@
+//! The immutable snapshot that the event plane reads: what is cached on this host, what was found in it, who can read
+//! it and what it deserves.
+//!
+//! Invariant: never changed once built; each newer one has a higher generation. Every lookup is by inode or by id; a
+//! path only helps to name a layer after the kernel's watch has proved the store. Built from `KnowledgeParts`, read by
+//! `attribute`, `judge`, `decide` and `pulls`.
+
+mod locate;
+mod parts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    DevIno, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, Place, Provenance, Store,
+    StoreId, TrustReport, text,
+};
+use locate::ContentPaths;
+pub use parts::{AgentProcess, HostFacts, KnowledgeParts, KnownFinding, KnownVerdict};
+
+/// One snapshot; see the module.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "KnowledgeParts")]
+pub struct Knowledge {
+    parts: KnowledgeParts,
+    stores: HashMap<StoreId, usize>,
+    store_roots: HashMap<DevIno, usize>,
+    index_directories: HashMap<DevIno, usize>,
+    layers: HashMap<LayerKey, usize>,
+    contents: HashMap<DevIno, usize>,
+    content_paths: ContentPaths,
+    images_of_layer: HashMap<LayerKey, Vec<usize>>,
+    findings: HashMap<DevIno, Vec<usize>>,
+    scanned: HashSet<LayerKey>,
+    engines: HashSet<DevIno>,
+}
+
+impl From<KnowledgeParts> for Knowledge {
+    fn from(parts: KnowledgeParts) -> Self {
+        let mut knowledge = Self {
+            scanned: parts.scanned.iter().cloned().collect(),
+            engines: parts.engine_executables.iter().copied().collect(),
+            ..Self::default()
+        };
+        for (at, store) in parts.stores.iter().enumerate() {
+            knowledge.stores.insert(store.id.clone(), at);
+            knowledge.store_roots.insert(store.root_key, at);
+            let directories = store.index_directories.iter();
+            knowledge
+                .index_directories
+                .extend(directories.map(|(_, key)| (*key, at)));
+        }
+        for (at, layer) in parts.layers.iter().enumerate() {
+            knowledge.layers.insert(layer.key.clone(), at);
+            if let Some(key) = layer.content_key {
+                knowledge.contents.insert(key, at);
+            }
+        }
+        for (at, image) in parts.images.iter().enumerate() {
+            for layer in &image.layers {
+                let key = LayerKey {
+                    store: image.store.clone(),
+                    layer: layer.clone(),
+                };
+                knowledge.images_of_layer.entry(key).or_default().push(at);
+            }
+        }
+        for (at, known) in parts.findings.iter().enumerate() {
+            if let Place::File { key, .. } = &known.finding.place {
+                knowledge.findings.entry(*key).or_default().push(at);
+            }
+        }
+        knowledge.content_paths = ContentPaths::new(&parts.stores, &parts.layers);
+        knowledge.parts = parts;
+        knowledge
+    }
+}
+
+impl Serialize for Knowledge {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.parts.serialize(serializer)
+    }
+}
+
+impl Knowledge {
+    /// What it was built from.
+    pub fn parts(&self) -> &KnowledgeParts {
+        &self.parts
+    }
+
+    /// The number of this snapshot.
+    pub fn generation(&self) -> u64 {
+        self.parts.generation
+    }
+
+    /// When the state it describes was read.
+    pub fn built(&self) -> jiff::Timestamp {
+        self.parts.built
+    }
+
+    /// Facts of the host.
+    pub fn host(&self) -> &HostFacts {
+        &self.parts.host
+    }
+
+    /// A store by its id.
+    pub fn store(&self, id: &StoreId) -> Option<&Store> {
+        self.parts.stores.get(*self.stores.get(id)?)
+    }
+
+    /// The store whose graph root or index directory has this inode.
+    pub fn store_of_directory(&self, key: DevIno) -> Option<&Store> {
+        let at = self
+            .store_roots
+            .get(&key)
+            .or_else(|| self.index_directories.get(&key))?;
+        self.parts.stores.get(*at)
+    }
+
+    /// The store whose commits show in the directory with this inode.
+    pub fn store_of_index(&self, key: DevIno) -> Option<&Store> {
+        self.parts.stores.get(*self.index_directories.get(&key)?)
+    }
+
+    /// A layer by its key.
+    pub fn layer(&self, key: &LayerKey) -> Option<&Layer> {
+        self.parts.layers.get(*self.layers.get(key)?)
+    }
+
+    /// The layer whose content directory has this inode.
+    pub fn layer_of_content(&self, key: DevIno) -> Option<&Layer> {
+        self.parts.layers.get(*self.contents.get(&key)?)
+    }
+
+    /// The layer of `store` that a path inside the file system names, and the rest of the path, for people only.
+    pub fn locate(&self, store: &StoreId, path: &[u8]) -> Option<(&Layer, Vec<u8>)> {
+        let (at, rest) = self.content_paths.locate(store, path)?;
+        Some((self.parts.layers.get(at)?, rest))
+    }
+
+    /// The images that contain a layer.
+    pub fn images_of(&self, layer: &LayerKey) -> impl Iterator<Item = &Image> {
+        let places = self.images_of_layer.get(layer).into_iter().flatten();
+        places.filter_map(|at| self.parts.images.get(*at))
+    }
+
+    /// An image by its store and id.
+    pub fn image(&self, store: &StoreId, id: &crate::model::ImageId) -> Option<&Image> {
+        self.parts
+            .images
+            .iter()
+            .find(|image| image.store == *store && image.id == *id)
+    }
+
+    /// The findings in a file, by its inode.
+    pub fn findings_of(&self, file: DevIno) -> impl Iterator<Item = &KnownFinding> {
+        let places = self.findings.get(&file).into_iter().flatten();
+        places.filter_map(|at| self.parts.findings.get(*at))
+    }
+
+    /// Whether a layer's content has been scanned.
+    pub fn is_scanned(&self, layer: &LayerKey) -> bool {
+        self.scanned.contains(layer)
+    }
+
+    /// Whether an executable is a container engine's.
+    pub fn is_engine(&self, exe: DevIno) -> bool {
+        self.engines.contains(&exe)
+    }
+
+    /// Whether a later layer hides the finding's file in each image that contains it; a file of no image is not hidden.
+    pub fn is_shadowed(&self, known: &KnownFinding) -> bool {
+        let Place::File {
+            layer: Some(layer), ..
+        } = &known.finding.place
+        else {
+            return false;
+        };
+        let mut images = self.images_of(layer).peekable();
+        images.peek().is_some()
+            && images.all(|image| {
+                let mut states = known.visibility.iter();
+                states.any(|(id, visibility)| *id == image.id && visibility.is_shadowed())
+            })
+    }
+
+    /// The worst provenance and the worst quality of some images; unknown where there is no verdict.
+    pub fn trust_of<'a>(&self, images: impl IntoIterator<Item = &'a Image>) -> TrustReport {
+        let mut worst: Option<TrustReport> = None;
+        let mut add = |provenance: Provenance, quality: Grade| {
+            let one = worst.get_or_insert(TrustReport { provenance, quality });
+            one.provenance = one.provenance.min(provenance);
+            one.quality = one.quality.max(quality);
+        };
+        for image in images {
+            let mut judged = false;
+            for known in &self.parts.verdicts {
+                if known.image == image.id && known.store == image.store {
+                    judged = true;
+                    add(known.verdict.provenance, known.verdict.quality);
+                }
+            }
+            if !judged {
+                add(Provenance::Unknown, Grade::Unknown);
+            }
+        }
+        worst.unwrap_or(TrustReport {
+            provenance: Provenance::Unknown,
+            quality: Grade::Unknown,
+        })
+    }
+
+    /// A layer as reports name it; absent when its store is unknown.
+    pub fn layer_report(&self, layer: &Layer) -> Option<LayerReport> {
+        Some(LayerReport {
+            engine: self.store(&layer.key.store)?.engine,
+            store: layer.key.store.clone(),
+            id: layer.key.layer.clone(),
+            diff_id: layer.diff_id.clone(),
+        })
+    }
+
+    /// The layers of an image as reports name them, base first.
+    pub fn layer_reports(&self, image: &Image) -> Vec<LayerReport> {
+        let report = |layer: &LayerId| {
+            let key = LayerKey {
+                store: image.store.clone(),
+                layer: layer.clone(),
+            };
+            self.layer_report(self.layer(&key)?)
+        };
+        image.layers.iter().filter_map(report).collect()
+    }
+}
+
+/// An image as reports name it.
+pub fn image_report(image: &Image) -> ImageReport {
+    ImageReport {
+        name: image
+            .names
+            .first()
+            .map(|name| text::printable(name.as_bytes()).to_string()),
+        id: image.id.clone(),
+        digest: image.digest.clone(),
+    }
+}

@@ -1,0 +1,228 @@
+//! The event plane: one struct, plain calls, a frame in and lines of output out.
+//!
+//! Invariant: no I/O but what the given `Actors` does, no clock (`now` is an argument) and no waiting: what cannot be
+//! judged yet is parked. Each call leaves the books balanced. Called by the agent's event task and by `replay`.
+
+mod counts;
+#[cfg(test)]
+pub(crate) mod frames;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::correlate::{Correlated, Correlator};
+use crate::decide;
+use crate::decode::{BootClock, decode};
+use crate::enrich::Actors;
+use crate::judge;
+use crate::knowledge::Knowledge;
+use crate::model::{Access, Actor, Operation, Record, Sighting};
+use crate::pulls::PullSignal;
+use crate::recording::Recorder;
+pub use counts::{Flow, Stage, StageCounts};
+
+/// The plane's bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PlaneSettings {
+    /// How many accesses wait for knowledge at most; the oldest is reported as unknown when one more comes.
+    pub parked_max: usize,
+    /// How long an access waits for knowledge, seconds.
+    pub park_seconds: u32,
+    /// How long repeats of an access are counted instead of reported, seconds; 0 reports each.
+    pub repeat_seconds: u32,
+    /// How many different accesses are remembered for that; what does not fit is reported each time.
+    pub repeats_max: usize,
+    /// Report sanctioned accesses and ordinary reads through overlays too.
+    pub verbose: bool,
+}
+
+impl Default for PlaneSettings {
+    fn default() -> Self {
+        Self {
+            parked_max: 4096,
+            park_seconds: 60,
+            repeat_seconds: 60,
+            repeats_max: 4096,
+            verbose: false,
+        }
+    }
+}
+
+/// What the plane was told about the process behind one access.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// The process.
+    pub actor: Actor,
+    /// The host's name of the user that the access counts for.
+    pub user: Option<String>,
+}
+
+/// How many pull signals wait to be taken at most; more say nothing new, the index is read again anyway.
+const SIGNALS_MAX: usize = 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct EventPlane {
+    boot: BootClock,
+    actors: Box<dyn Actors + Send>,
+    correlator: Correlator,
+    knowledge: Arc<Knowledge>,
+    signals: VecDeque<PullSignal>,
+    last_canary: Option<Timestamp>,
+    recorder: Option<Recorder>,
+    counts: StageCounts,
+}
+
+impl EventPlane {
+    /// A plane that knows nothing yet.
+    pub fn new(settings: PlaneSettings, boot: BootClock, actors: Box<dyn Actors + Send>) -> Self {
+        Self {
+            boot,
+            actors,
+            correlator: Correlator::new(settings),
+            knowledge: Arc::default(),
+            signals: VecDeque::new(),
+            last_canary: None,
+            recorder: None,
+            counts: StageCounts::default(),
+        }
+    }
+
+    /// Records all that comes in from now on, the present knowledge first.
+    pub fn record_to(&mut self, mut recorder: Recorder, now: Timestamp) {
+        recorder.knowledge(&self.knowledge, now);
+        self.recorder = Some(recorder);
+    }
+
+    /// The recorder, if the plane has one.
+    pub fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut()
+    }
+
+    /// Takes one frame from the ring.
+    pub fn handle(&mut self, frame: &[u8], now: Timestamp) -> Vec<Record> {
+        self.handle_as(frame, now, None)
+    }
+
+    /// Takes one frame with the facts that a recording holds about it.
+    pub fn handle_as(&mut self, frame: &[u8], now: Timestamp, facts: Option<Facts>) -> Vec<Record> {
+        self.counts.decode.received += 1;
+        let access = match decode(frame, &self.boot) {
+            Ok(access) => access,
+            Err(error) => {
+                tracing::debug!(%error, "frame refused");
+                self.counts.decode.drop(error.as_str());
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.frame(frame, now, None);
+                }
+                return Vec::new();
+            }
+        };
+        self.counts.decode.forwarded += 1;
+        let facts = facts.unwrap_or_else(|| self.facts(&access));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.frame(frame, now, Some(&facts));
+        }
+        let sighting = self.enrich(access, facts);
+        match sighting.access.operation {
+            Operation::Canary => {
+                self.last_canary = self.last_canary.max(Some(sighting.access.time));
+                self.counts.enrich.filter("canary");
+                Vec::new()
+            }
+            Operation::Rename | Operation::Create => {
+                self.signal(sighting);
+                Vec::new()
+            }
+            Operation::Open | Operation::Map | Operation::Read | Operation::Receive => {
+                self.counts.enrich.forwarded += 1;
+                let correlated = self.correlator.submit(sighting, now, &mut self.counts);
+                self.decide(correlated)
+            }
+        }
+    }
+
+    /// Takes a newer snapshot and judges again what was parked.
+    pub fn snapshot_changed(&mut self, knowledge: Arc<Knowledge>, now: Timestamp) -> Vec<Record> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.knowledge(&knowledge, now);
+        }
+        self.knowledge = Arc::clone(&knowledge);
+        let correlated = self.correlator.snapshot_changed(knowledge, now, &mut self.counts);
+        self.decide(correlated)
+    }
+
+    /// Lets time pass: deadlines of parked accesses and windows of repeats.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Record> {
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| self.correlator.is_due(now)) {
+            recorder.tick(now);
+        }
+        let correlated = self.correlator.tick(now, &mut self.counts);
+        self.decide(correlated)
+    }
+
+    /// The signs of pulls since the last call, oldest first.
+    pub fn take_signals(&mut self) -> Vec<PullSignal> {
+        self.signals.drain(..).collect()
+    }
+
+    /// When the canary was last seen.
+    pub fn last_canary(&self) -> Option<Timestamp> {
+        self.last_canary
+    }
+
+    /// The books.
+    pub fn counts(&self) -> &StageCounts {
+        &self.counts
+    }
+
+    fn facts(&mut self, access: &Access) -> Facts {
+        Facts {
+            actor: self.actors.actor(access),
+            user: self.actors.user(judge::subject_uid(access)),
+        }
+    }
+
+    fn enrich(&mut self, access: Access, facts: Facts) -> Sighting {
+        self.counts.enrich.received += 1;
+        let Facts { actor, user } = facts;
+        let subject = judge::subject(&access, &actor, user, self.knowledge.host());
+        Sighting {
+            access,
+            actor,
+            subject,
+        }
+    }
+
+    fn signal(&mut self, sighting: Sighting) {
+        let Some(store) = self.knowledge.store_of_index(sighting.access.watch) else {
+            self.counts.enrich.drop("unknown-index");
+            return;
+        };
+        if self.signals.len() >= SIGNALS_MAX {
+            self.counts.enrich.drop("signals-full");
+            return;
+        }
+        self.counts.enrich.filter("pull-signal");
+        self.signals.push_back(PullSignal {
+            store: store.id.clone(),
+            sighting,
+        });
+    }
+
+    fn decide(&mut self, correlated: Vec<Correlated>) -> Vec<Record> {
+        let decide_one = |one: Correlated| {
+            self.counts.decide.received += 1;
+            self.counts.decide.forwarded += 1;
+            decide::decide(&one)
+        };
+        correlated.into_iter().map(decide_one).collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! Who brought an image: the kernel's signs of a commit joined with what the catalog found new.
+//!
+//! Invariant: pure and bounded; a pull is reported whether or not a sign of it was seen, and a sign is only taken for
+//! the store and the time it belongs to. Called by the knowledge plane.
+
+use std::collections::VecDeque;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::decide::{process_report, subject_report};
+use crate::knowledge::{Knowledge, image_report};
+use crate::model::{Image, LayerId, PullReport, Sighting, StoreId, text};
+
+/// A name changed in a store's index: the sign of a pull.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PullSignal {
+    /// The store.
+    pub store: StoreId,
+    /// Who changed it.
+    pub sighting: Sighting,
+}
+
+/// An image that the catalog had not seen before, or not under this name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// When the new index was read.
+    pub time: Timestamp,
+    /// The image.
+    pub image: Image,
+    /// Those of its layers that were not in the store before.
+    pub new_layers: Vec<LayerId>,
+}
+
+/// How many signs are kept.
+const SIGNALS_MAX: usize = 256;
+/// How old a sign may be: a pull renames its index several times and last of all when it names the image.
+const SIGNAL_AGE: SignedDuration = SignedDuration::from_secs(120);
+
+/// The kernel counts from the boot, the arrival has the wall clock: they may differ by this much.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(1);
+
+/// Keeps the newest signs until the catalog knows what they were of.
+#[derive(Debug, Default)]
+pub struct PullJoin {
+    recent: VecDeque<PullSignal>,
+}
+
+impl PullJoin {
+    /// Keeps a sign; the oldest goes when there are too many.
+    pub fn signal(&mut self, signal: PullSignal) {
+        if self.recent.len() >= SIGNALS_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(signal);
+    }
+
+    /// The report of an arrival, with the process that last changed the store's index before it was read.
+    pub fn report(&self, arrival: &Arrival, knowledge: &Knowledge) -> PullReport {
+        let committer = self.committer(arrival);
+        let image = &arrival.image;
+        PullReport {
+            time: arrival.time,
+            store: image.store.clone(),
+            image: image_report(image),
+            names: image
+                .names
+                .iter()
+                .map(|name| text::printable(name.as_bytes()).to_string())
+                .collect(),
+            layers: knowledge.layer_reports(image),
+            new_layers: u64::try_from(arrival.new_layers.len()).unwrap_or(u64::MAX),
+            process: committer.map(|sighting| process_report(&sighting.actor)),
+            subject: committer.map(|sighting| subject_report(&sighting.subject)),
+            trust: knowledge.trust_of([image]),
+        }
+    }
+
+    fn committer(&self, arrival: &Arrival) -> Option<&Sighting> {
+        let fits = |signal: &&PullSignal| {
+            let age = arrival.time.duration_since(signal.sighting.access.time) + CLOCK_SKEW;
+            signal.store == arrival.image.store && !age.is_negative() && age <= SIGNAL_AGE
+        };
+        let newest = self
+            .recent
+            .iter()
+            .filter(fits)
+            .max_by_key(|signal| signal.sighting.access.time);
+        newest.map(|signal| &signal.sighting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plane::frames::{Scene, after};
+
+    fn signal(store: &str, seconds: i64, uid: u32) -> PullSignal {
+        let mut scene = Scene::new();
+        scene.uid(uid);
+        let mut sighting = scene.sighting();
+        sighting.access.time = after(seconds);
+        PullSignal {
+            store: StoreId::new(store),
+            sighting,
+        }
+    }
+
+    /// Signs as store, second and user; the user that an arrival at second 100 is reported with.
+    fn check(name: &str, signals: &[(&str, i64, u32)], uid: Option<u32>) {
+        let scene = Scene::new();
+        let mut join = PullJoin::default();
+        for (store, seconds, uid) in signals {
+            join.signal(signal(store, *seconds, *uid));
+        }
+        let image = scene.parts.images[0].clone();
+        let new_layers = vec![LayerId::new("l2")];
+        let arrival = Arrival {
+            time: after(100),
+            image,
+            new_layers,
+        };
+        let report = join.report(&arrival, &scene.knowledge());
+        assert_eq!(report.subject.map(|subject| subject.uid), uid, "{name}");
+        assert_eq!(
+            report.process.map(|process| process.pid),
+            uid.map(|_| 4242),
+            "{name}"
+        );
+        let layers: Vec<_> = report.layers.iter().map(|layer| layer.id.as_str()).collect();
+        assert_eq!((layers, report.new_layers), (vec!["l1", "l2"], 1), "{name}");
+    }
+
+    #[test]
+    fn the_last_sign_before_the_arrival_names_the_process() {
+        let here = "overlay@/storage";
+        check("none", &[], None);
+        check("one", &[(here, 99, 0)], Some(0));
+        check("the last of two", &[(here, 90, 1), (here, 99, 2)], Some(2));
+        check("another store", &[("overlay@/other", 99, 1)], None);
+        check("long ago", &[(here, -30, 1)], None);
+        check(
+            "after the index was read",
+            &[(here, 90, 1), (here, 105, 2)],
+            Some(1),
+        );
+        check("a clock slightly ahead", &[(here, 100, 3)], Some(3));
+    }
+
+    #[test]
+    fn hostile_names_are_escaped_and_signs_bounded() {
+        let scene = Scene::new();
+        let mut join = PullJoin::default();
+        for second in 0..300 {
+            join.signal(signal("overlay@/storage", second, 0));
+        }
+        assert_eq!(join.recent.len(), SIGNALS_MAX);
+        let mut image = scene.parts.images[0].clone();
+        image.names = vec!["a\n\u{1b}[31m".to_owned()];
+        let arrival = Arrival {
+            time: after(100),
+            image,
+            new_layers: Vec::new(),
+        };
+        assert_eq!(join.report(&arrival, &scene.knowledge()).names, ["a\\n\\x1b[31m"]);
+    }
+}

@@ -1,0 +1,99 @@
+//! From catalog, scans and policies to the parts of a snapshot.
+//!
+//! Invariant: looks at the file system only to judge exposure and visibility; everything else was read before. Runs on a
+//! thread of its own, called by `Survey::snapshot`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::scans::LayerFindings;
+use crate::catalog::{Catalog, Host};
+use crate::exposure;
+use crate::knowledge::{HostFacts, KnowledgeParts, KnownFinding, KnownVerdict};
+use crate::model::{DevIno, Finding, ImageId, Layer, LayerId, Place, Visibility};
+use crate::scan;
+use crate::trust::{self, TrustInputs};
+
+/// What a snapshot is made from.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) generation: u64,
+    pub(super) built: Timestamp,
+    pub(super) facts: HostFacts,
+    pub(super) host: Host,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) layers: LayerFindings,
+}
+
+/// The parts of the snapshot.
+pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<DevIno>) -> KnowledgeParts {
+    let catalog = &input.catalog;
+    let mut findings = Vec::new();
+    for (key, found) in &input.layers {
+        let Some(layer) = catalog.layer(key) else { continue };
+        findings.extend(found.iter().map(|finding| known(input, layer, finding)));
+    }
+    KnowledgeParts {
+        generation: input.generation,
+        built: input.built,
+        host: input.facts,
+        stores: catalog.stores.clone(),
+        layers: catalog.layers.values().cloned().collect(),
+        images: catalog.images.clone(),
+        scanned: input.layers.keys().cloned().collect(),
+        findings,
+        verdicts: verdicts(catalog, trust),
+        engine_executables,
+    }
+}
+
+fn known(input: &Input, layer: &Layer, finding: &Finding) -> KnownFinding {
+    let Place::File { path, .. } = &finding.place else {
+        return KnownFinding { finding: finding.clone(), visibility: Vec::new(), exposure: None };
+    };
+    let file = layer.content.join(os_path(path));
+    KnownFinding {
+        finding: finding.clone(),
+        visibility: visibilities(&input.catalog, layer, path),
+        exposure: Some(exposure::of_path(&input.host, &file)),
+    }
+}
+
+fn os_path(bytes: &[u8]) -> &Path {
+    use std::os::unix::ffi::OsStrExt;
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// Whether each image that contains the layer still shows the file.
+fn visibilities(catalog: &Catalog, layer: &Layer, path: &[u8]) -> Vec<(ImageId, Visibility)> {
+    let images = catalog.images_of(&layer.key).into_iter();
+    images
+        .map(|place| {
+            let above: Vec<(LayerId, &Path)> = catalog
+                .layers_above(place.image, &layer.key)
+                .into_iter()
+                .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
+                .collect();
+            (place.image.id.clone(), scan::visibility(path, &above))
+        })
+        .collect()
+}
+
+/// A verdict for each name of each image; for one without a name too.
+fn verdicts(catalog: &Catalog, inputs: &TrustInputs) -> Vec<KnownVerdict> {
+    let mut verdicts = Vec::new();
+    for image in &catalog.images {
+        let names = image.names.iter().map(|name| Some(name.as_str()));
+        let nameless = image.names.is_empty().then_some(None);
+        for name in names.chain(nameless) {
+            verdicts.push(KnownVerdict {
+                store: image.store.clone(),
+                image: image.id.clone(),
+                verdict: trust::evaluate(inputs, image, name),
+            });
+        }
+    }
+    verdicts
+}

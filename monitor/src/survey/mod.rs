@@ -1,0 +1,186 @@
+//! The knowledge plane: catalog ─▶ scan ─▶ exposure ─▶ trust ─▶ snapshot, again whenever a store changes.
+//!
+//! Invariant: a snapshot is published with new layers before they are scanned, so that reads of them are held and not
+//! missed, and again when they are. Nothing here is waited for by the event plane. `task` runs it in the agent; the
+//! commands call `Survey` directly.
+
+mod assemble;
+mod engines;
+mod scans;
+mod task;
+mod watches;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::catalog::{self, Catalog, Host};
+use crate::knowledge::{HostFacts, Knowledge};
+use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
+use crate::scan::{ImageRequest, LayerRequest, ScanError, ScanWorker};
+use crate::trust::TrustInputs;
+use scans::Scans;
+pub use task::{Outputs, SurveyTask};
+pub use watches::watch_set;
+
+/// What a survey is asked to look at.
+#[derive(Debug, Clone)]
+pub struct SurveyOptions {
+    /// Where the host's root is mounted.
+    pub host: Host,
+    /// Storage roots beyond those that are found.
+    pub roots: Vec<PathBuf>,
+    /// How long the scan of one layer may take.
+    pub scan_deadline: Duration,
+    /// Facts of the host that do not change.
+    pub facts: HostFacts,
+}
+
+/// Everything known so far; grows step by step.
+#[derive(Debug)]
+pub struct Survey {
+    options: SurveyOptions,
+    catalog: Arc<Catalog>,
+    scans: Scans,
+    worker: ScanWorker,
+    generation: u64,
+}
+
+/// Something to scan.
+#[derive(Debug, Clone)]
+pub(crate) enum Pending {
+    /// A layer's content.
+    Layer(Box<Layer>),
+    /// An image's configuration, in this file.
+    Image(StoreId, ImageId, PathBuf),
+}
+
+impl Survey {
+    /// Knows nothing yet.
+    pub fn new(options: SurveyOptions, worker: ScanWorker) -> Self {
+        Self { options, catalog: Arc::default(), scans: Scans::default(), worker, generation: 0 }
+    }
+
+    /// The newest catalog.
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    /// Reads every store again.
+    ///
+    /// # Errors
+    /// Only if the reading thread died; a store that cannot be read is a problem in the catalog.
+    pub async fn refresh(&mut self) -> Result<(), tokio::task::JoinError> {
+        let previous = Arc::clone(&self.catalog);
+        let (host, roots) = (self.options.host.clone(), self.options.roots.clone());
+        let read = tokio::task::spawn_blocking(move || catalog::refresh(&previous, &host, &roots));
+        self.catalog = Arc::new(read.await?);
+        self.scans.retain(&self.catalog);
+        Ok(())
+    }
+
+    /// The next thing that has not been scanned.
+    pub(crate) fn pending(&self) -> Option<Pending> {
+        let layers = self.catalog.layers.values();
+        let layer = layers
+            .filter(|layer| matches!(layer.state, LayerState::Image | LayerState::Dangling))
+            .find(|layer| layer.content_key.is_some() && self.scans.wants_layer(&layer.key));
+        if let Some(layer) = layer {
+            return Some(Pending::Layer(Box::new(layer.clone())));
+        }
+        self.catalog.images.iter().find_map(|image| {
+            let config = image.config.as_ref()?;
+            self.scans
+                .wants_image(&image.store, &image.id)
+                .then(|| Pending::Image(image.store.clone(), image.id.clone(), config.clone()))
+        })
+    }
+
+    /// Scans one thing; a failure is remembered, so that it is tried again a few times and not for ever.
+    pub(crate) async fn scan(&mut self, pending: &Pending) -> Result<(), ScanError> {
+        match pending {
+            Pending::Layer(layer) => {
+                let request = LayerRequest {
+                    layer: Some(layer.key.clone()),
+                    root: layer.content.clone(),
+                    root_key: layer.content_key,
+                    deadline: self.options.scan_deadline,
+                };
+                let result = self.worker.scan_layer(request).await;
+                self.scans.layer_done(&layer.key, result)
+            }
+            Pending::Image(store, image, path) => {
+                let request = ImageRequest {
+                    store: store.clone(),
+                    image: image.clone(),
+                    path: path.clone(),
+                    deadline: self.options.scan_deadline,
+                };
+                let result = self.worker.scan_image_config(request).await;
+                self.scans.image_done(store, image, result)
+            }
+        }
+    }
+
+    /// Reads and scans everything once: what the commands do. `progress` hears of each thing before it is scanned.
+    ///
+    /// # Errors
+    /// As [`Survey::refresh`]; the scans that failed are given back.
+    pub async fn once(&mut self, mut progress: impl FnMut(usize)) -> Result<Vec<ScanError>, tokio::task::JoinError> {
+        self.refresh().await?;
+        let mut failed = Vec::new();
+        let mut done = 0;
+        while let Some(pending) = self.pending() {
+            progress(done);
+            done += 1;
+            if let Err(error) = self.scan(&pending).await {
+                failed.push(error);
+            }
+        }
+        Ok(failed)
+    }
+
+    /// How many things there are to scan still.
+    pub fn pending_count(&self) -> usize {
+        let layers = self.catalog.layers.values();
+        layers
+            .filter(|layer| matches!(layer.state, LayerState::Image | LayerState::Dangling))
+            .filter(|layer| layer.content_key.is_some() && self.scans.wants_layer(&layer.key))
+            .count()
+    }
+
+    /// What the scans of image configurations found.
+    pub fn image_findings(&self) -> &BTreeMap<(StoreId, ImageId), Vec<Finding>> {
+        self.scans.images()
+    }
+
+    /// Judges exposure, visibility and trust anew and makes the next snapshot.
+    ///
+    /// # Errors
+    /// Only if the judging thread died.
+    pub async fn snapshot(&mut self, now: Timestamp) -> Result<Arc<Knowledge>, tokio::task::JoinError> {
+        self.generation += 1;
+        let input = assemble::Input {
+            generation: self.generation,
+            built: now,
+            facts: self.options.facts,
+            host: self.options.host.clone(),
+            catalog: Arc::clone(&self.catalog),
+            layers: self.scans.layers(),
+        };
+        tokio::task::spawn_blocking(move || {
+            let trust = TrustInputs::read(input.host.root());
+            let engines: Vec<DevIno> = engines::executables(&input.host);
+            Arc::new(Knowledge::from(assemble::parts(&input, &trust, engines)))
+        })
+        .await
+    }
+
+    /// The scan worker's process id while one runs, so that the kernel programs can leave it out.
+    pub fn worker_pid(&self) -> Option<u32> {
+        self.worker.pid()
+    }
+}

@@ -1,0 +1,37 @@
+//! What the kernel should watch, from a snapshot.
+//!
+//! Invariant: every finding's inode, every layer's content directory, every index directory and every directory that
+//! new layers appear in. A container's writable layer counts as scanned: its own files are no image content. Pure.
+
+use layerwatch_ebpf::watch_flags;
+
+use crate::kernel::WatchSet;
+use crate::knowledge::Knowledge;
+use crate::model::{DevIno, LayerState, Place};
+
+/// The watch set for a snapshot, with the agent's canary.
+pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
+    let parts = knowledge.parts();
+    let mut set = WatchSet::default();
+    for store in &parts.stores {
+        for (_, key) in &store.index_directories {
+            *set.directories.entry(*key).or_default() |= watch_flags::INDEX;
+        }
+        if let Some((_, key)) = &store.layers_directory {
+            *set.directories.entry(*key).or_default() |= watch_flags::STORE;
+        }
+    }
+    for layer in &parts.layers {
+        let Some(key) = layer.content_key else { continue };
+        let settled = layer.state == LayerState::Container || knowledge.is_scanned(&layer.key);
+        let flags = if settled { watch_flags::LAYER | watch_flags::SCANNED } else { watch_flags::LAYER };
+        *set.directories.entry(key).or_default() |= flags;
+    }
+    for known in &parts.findings {
+        if let Place::File { key, .. } = &known.finding.place {
+            set.files.insert(*key, 0);
+        }
+    }
+    set.files.insert(canary, watch_flags::CANARY);
+    set
+}

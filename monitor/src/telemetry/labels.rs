@@ -1,0 +1,268 @@
+//! The closed sets that metrics are labelled with.
+//!
+//! Invariant: a label value comes from an enum of this module or of `model`, never from outside, so the number of time
+//! series is known when the program is compiled. Used by `metrics` and by whoever reports a happening.
+
+use crate::model::{AlertKind, Category, Driver, Engine, Provenance, Sanction, Severity};
+
+/// A closed set of values under one label name.
+pub trait Label: Copy + Ord + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// All values.
+    const VALUES: &'static [Self];
+    /// The value as it is printed.
+    fn value(self) -> &'static str;
+}
+
+macro_rules! closed_set {
+    ($(#[$doc:meta])* $name:ident as $label:literal { $($(#[$variant_doc:meta])* $variant:ident = $value:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const VALUES: &'static [Self] = &[$(Self::$variant,)+];
+            fn value(self) -> &'static str {
+                match self { $(Self::$variant => $value,)+ }
+            }
+        }
+    };
+}
+
+macro_rules! model_set {
+    ($($name:ident as $label:literal,)+) => {$(
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const VALUES: &'static [Self] = &Self::ALL;
+            fn value(self) -> &'static str {
+                self.as_str()
+            }
+        }
+    )+};
+}
+
+model_set! {
+    AlertKind as "alert",
+    Category as "category",
+    Provenance as "provenance",
+    Sanction as "sanction",
+    Severity as "severity",
+}
+
+impl Label for Engine {
+    const NAME: &'static str = "engine";
+    const VALUES: &'static [Self] = &[Self::ContainersStorage, Self::Docker, Self::Containerd];
+    fn value(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Label for Driver {
+    const NAME: &'static str = "driver";
+    const VALUES: &'static [Self] = &[Self::Overlay, Self::Vfs, Self::Btrfs, Self::Zfs];
+    fn value(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+closed_set! {
+    /// How the kernel is watched (ARCHITECTURE.md, "Kernel side").
+    Tier as "tier" {
+        /// `lsm/file_open`.
+        A = "A",
+        /// `fexit` on the security functions.
+        B = "B",
+        /// kprobes on the same functions.
+        C = "C",
+        /// System call exit.
+        D = "D",
+    }
+}
+
+closed_set! {
+    /// A place in the kernel where a program is attached; the order is that of `layerwatch_ebpf::hooks`.
+    Hook as "hook" {
+        /// `lsm/file_open`.
+        LsmFileOpen = "lsm-file-open",
+        /// `fexit/security_file_open`.
+        FexitFileOpen = "fexit-file-open",
+        /// kprobe on `security_file_open`.
+        KprobeFileOpen = "kprobe-file-open",
+        /// `tp_btf/sys_exit`.
+        SysExit = "sys-exit",
+        /// `fexit/security_inode_rename`.
+        FexitRename = "fexit-rename",
+        /// `fexit/security_mmap_file`.
+        FexitMmap = "fexit-mmap",
+        /// `fexit/security_file_permission`.
+        FexitPermission = "fexit-permission",
+        /// `fexit/security_file_receive`.
+        FexitReceive = "fexit-receive",
+    }
+}
+
+impl Hook {
+    /// The hook with this number in `layerwatch_ebpf::hooks`.
+    pub fn from_wire(number: u16) -> Option<Self> {
+        Self::VALUES.get(usize::from(number)).copied()
+    }
+}
+
+closed_set! {
+    /// What became of an event in the kernel; together they are all that the hook saw.
+    KernelOutcome as "outcome" {
+        /// No watch was met.
+        Ignored = "ignored",
+        /// It was the agent's own.
+        Own = "own",
+        /// It went into the ring.
+        Emitted = "emitted",
+        /// Ordinary content, reported a moment ago.
+        Repeated = "repeated",
+        /// The ring had no room: it is lost.
+        RingFull = "ring-full",
+    }
+}
+
+closed_set! {
+    /// What a kernel program could not look at.
+    KernelGap as "reason" {
+        /// The walk to the root ended early.
+        WalkTruncated = "walk-truncated",
+        /// A structure could not be read.
+        ReadError = "read-error",
+    }
+}
+
+closed_set! {
+    /// A station of the event plane.
+    Stage as "stage" {
+        /// Bytes to an access.
+        Decode = "decode",
+        /// Process, container, user.
+        Enrich = "enrich",
+        /// Attribute, judge, park.
+        Correlate = "correlate",
+        /// Sanctions, repeats, alerts.
+        Decide = "decide",
+    }
+}
+
+closed_set! {
+    /// What a stage did with an event: received = forwarded + filtered + parked + dropped.
+    StageOutcome as "outcome" {
+        /// It came in.
+        Received = "received",
+        /// It went on to the next stage.
+        Forwarded = "forwarded",
+        /// It ends here by design.
+        Filtered = "filtered",
+        /// It waits for knowledge.
+        Parked = "parked",
+        /// It is lost; `layerwatch_stage_dropped_total` has the reason.
+        Dropped = "dropped",
+    }
+}
+
+closed_set! {
+    /// Why a stage lost an event.
+    DropReason as "reason" {
+        /// A frame of the wrong length.
+        FrameLength = "frame-length",
+        /// A frame of another wire version.
+        FrameVersion = "frame-version",
+        /// A frame with a value that has no meaning.
+        FrameContent = "frame-content",
+        /// Nothing more can wait.
+        ParkingFull = "parking-full",
+    }
+}
+
+impl DropReason {
+    /// The only stage that drops for this reason.
+    pub fn stage(self) -> Stage {
+        match self {
+            Self::FrameLength | Self::FrameVersion | Self::FrameContent => Stage::Decode,
+            Self::ParkingFull => Stage::Correlate,
+        }
+    }
+}
+
+closed_set! {
+    /// Which part of building knowledge failed.
+    KnowledgePart as "reason" {
+        /// Reading the stores.
+        Catalog = "catalog",
+        /// Looking for secrets.
+        Scan = "scan",
+        /// Reading modes.
+        Exposure = "exposure",
+        /// Judging images.
+        Trust = "trust",
+    }
+}
+
+closed_set! {
+    /// Where records go.
+    SinkName as "sink" {
+        /// JSON lines.
+        JsonLog = "json-log",
+        /// Alertmanager.
+        Alertmanager = "alertmanager",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use layerwatch_ebpf::hooks;
+
+    #[test]
+    fn hooks_stand_in_the_wires_order() {
+        for (number, hook) in [
+            (hooks::LSM_FILE_OPEN, Some(Hook::LsmFileOpen)),
+            (hooks::FEXIT_FILE_OPEN, Some(Hook::FexitFileOpen)),
+            (hooks::KPROBE_FILE_OPEN, Some(Hook::KprobeFileOpen)),
+            (hooks::SYS_EXIT, Some(Hook::SysExit)),
+            (hooks::FEXIT_RENAME, Some(Hook::FexitRename)),
+            (hooks::FEXIT_MMAP, Some(Hook::FexitMmap)),
+            (hooks::FEXIT_PERMISSION, Some(Hook::FexitPermission)),
+            (hooks::FEXIT_RECEIVE, Some(Hook::FexitReceive)),
+            (hooks::FEXIT_RECEIVE + 1, None),
+        ] {
+            assert_eq!(Hook::from_wire(number), hook);
+        }
+    }
+
+    fn check_values<L: Label>() {
+        let mut values: Vec<&str> = L::VALUES.iter().map(|value| value.value()).collect();
+        let count = values.len();
+        values.sort_unstable();
+        values.dedup();
+        assert_eq!(values.len(), count, "{} has a value twice", L::NAME);
+        assert!(
+            values
+                .iter()
+                .all(|v| v.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+        );
+    }
+
+    #[test]
+    fn no_value_stands_for_two_things() {
+        check_values::<AlertKind>();
+        check_values::<Category>();
+        check_values::<Driver>();
+        check_values::<DropReason>();
+        check_values::<Engine>();
+        check_values::<Hook>();
+        check_values::<KernelOutcome>();
+        check_values::<KnowledgePart>();
+        check_values::<Provenance>();
+        check_values::<Sanction>();
+        check_values::<SinkName>();
+        check_values::<Stage>();
+        check_values::<StageOutcome>();
+    }
+}

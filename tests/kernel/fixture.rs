@@ -1,0 +1,171 @@
+//! A layer directory with a finding in it, traced by the best tier that works here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use layerwatch::kernel::{self, Canary, Tier, TierPreference, Tracer, WatchMaps, WatchSet};
+use layerwatch::model::DevIno;
+use layerwatch_ebpf::{InodeKey, Record, kinds, watch_flags};
+use rustix::mount::{MountFlags, UnmountFlags};
+
+/// How long a record may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The user that reads.
+pub(crate) const USER: u32 = 1000;
+
+/// A traced layer below a directory that everybody can enter.
+pub(crate) struct Layer {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) tier: Tier,
+    canary: Canary,
+    ring: kernel::Ring,
+    // Dropped last: it holds the attached programs.
+    maps: WatchMaps,
+    _tracer: Tracer,
+}
+
+impl Layer {
+    /// `upper/` above `lower/`, each a layer; `lower/etc/secret.key` is the finding, `lower/etc/motd` is not.
+    pub(crate) fn new() -> Result<Self> {
+        let base = ["/data", "/var/tmp"]
+            .into_iter()
+            .find(|base| Path::new(base).is_dir());
+        let directory = tempfile::tempdir_in(base.context("no directory for the layer")?)?;
+        open_to_all(directory.path())?;
+        for name in ["lower/etc", "upper", "work", "merged", "elsewhere"] {
+            std::fs::create_dir_all(directory.path().join(name))?;
+        }
+        std::fs::write(directory.path().join("lower/etc/secret.key"), "the secret\n")?;
+        std::fs::write(directory.path().join("lower/etc/motd"), "welcome\n")?;
+        let canary = Canary::create(directory.path())?;
+        let (mut tracer, choice) = kernel::start(&TierPreference::default(), &canary)?;
+        let mut maps = tracer.take_maps().context("maps are taken once")?;
+        let ring = tracer.take_ring().context("the ring is taken once")?;
+        let mut set = WatchSet::default();
+        set.files
+            .insert(key(&directory.path().join("lower/etc/secret.key"))?, 0);
+        set.files.insert(canary.key(), watch_flags::CANARY);
+        set.directories.insert(
+            key(&directory.path().join("lower"))?,
+            watch_flags::LAYER | watch_flags::SCANNED,
+        );
+        ensure!(maps.apply(&set)? == 0, "the watch set did not fit");
+        if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
+            tracer.detach_open_hook()?;
+        }
+        Ok(Self {
+            directory,
+            tier: choice.tier,
+            canary,
+            ring,
+            maps,
+            _tracer: tracer,
+        })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The key of the finding's inode.
+    pub(crate) fn secret(&self) -> Result<DevIno> {
+        key(&self.path("lower/etc/secret.key"))
+    }
+
+    pub(crate) fn maps(&mut self) -> &mut WatchMaps {
+        &mut self.maps
+    }
+
+    /// The records up to the canary, which is opened now: what came before it is all there was.
+    pub(crate) fn records(&mut self) -> Result<Vec<Record>> {
+        self.canary.open()?;
+        let start = Instant::now();
+        let mut records = Vec::new();
+        while start.elapsed() < DEADLINE {
+            let Some(frame) = self.ring.wait(DEADLINE.saturating_sub(start.elapsed())) else {
+                continue;
+            };
+            let record: Record = bytemuck::pod_read_unaligned(&frame);
+            if record.kind == kinds::CANARY && record.tgid == std::process::id() {
+                return Ok(records);
+            }
+            // Other test processes have canaries of their own.
+            if record.kind != kinds::CANARY {
+                records.push(record);
+            }
+        }
+        bail!(
+            "the canary was not seen within {} s: the open hook does not fire",
+            DEADLINE.as_secs()
+        )
+    }
+}
+
+/// An inode as the kernel's maps have it.
+pub(crate) fn wire(key: DevIno) -> InodeKey {
+    InodeKey::new(key.dev.0, key.ino)
+}
+
+/// The key of a file.
+pub(crate) fn key(path: &Path) -> Result<DevIno> {
+    let metadata = std::fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
+    Ok(DevIno::of(&metadata))
+}
+
+fn open_to_all(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// Reads a file as `uid` with the system's own `cat`; the content.
+pub(crate) fn cat_as(uid: u32, path: &Path) -> Result<String> {
+    use std::os::unix::process::CommandExt;
+    let output = Command::new("cat")
+        .arg(path)
+        .uid(uid)
+        .gid(uid)
+        .output()
+        .context("run cat")?;
+    ensure!(
+        output.status.success(),
+        "cat {}: {}",
+        path.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A mount that ends with the test.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    pub(crate) fn bind(from: &Path, to: &Path) -> Result<Self> {
+        rustix::mount::mount_bind(from, to).context("bind mount")?;
+        Ok(Self(to.to_owned()))
+    }
+
+    pub(crate) fn overlay(layer: &Layer) -> Result<Self> {
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            layer.path("lower").display(),
+            layer.path("upper").display(),
+            layer.path("work").display(),
+        );
+        let to = layer.path("merged");
+        let options = std::ffi::CString::new(options)?;
+        rustix::mount::mount("overlay", &to, "overlay", MountFlags::empty(), options.as_c_str())
+            .context("mount an overlay")?;
+        Ok(Self(to))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = rustix::mount::unmount(&self.0, UnmountFlags::DETACH) {
+            eprintln!("unmount {}: {error}", self.0.display());
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What the kernel programs see, on this machine's kernel and, by `cargo xtask vm`, on others.
+//!
+//! Every test loads and attaches the real programs, does a real access as a real user, and compares the whole answer.
+//! Needs root. `LAYERWATCH_TEST_DETACHED=1` detaches the open hook after the self-check: every test of an open must then
+//! fail, which `cargo xtask test` proves.
+
+mod fixture;
+mod ways;

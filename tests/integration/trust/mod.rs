@@ -75,7 +75,10 @@ impl Bench {
     fn path(&self, name: &str) -> PathBuf {
         // The policy sees paths without symbolic links.
         let directory = self.directory.path();
-        directory.canonicalize().unwrap_or(directory.to_owned()).join(name)
+        directory
+            .canonicalize()
+            .unwrap_or(directory.to_owned())
+            .join(name)
     }
 
     /// A policy file with the short forms filled in.
@@ -90,7 +93,9 @@ impl Bench {
     fn ask_skopeo(&self, policy: &Path, arguments: &[&str], source: &str) -> Result<Answer> {
         let out = tempfile::tempdir_in(self.directory.path())?;
         let mut command = Command::new("skopeo");
-        command.env("HOME", self.directory.path()).env_remove("XDG_RUNTIME_DIR");
+        command
+            .env("HOME", self.directory.path())
+            .env_remove("XDG_RUNTIME_DIR");
         command.arg("--policy").arg(policy).args(arguments);
         command.args(["copy", "--src-tls-verify=false", source]);
         command.arg(format!("dir:{}", out.path().join("copy").display()));
@@ -106,13 +111,21 @@ impl Bench {
 /// Which answer a message of skopeo's is.
 fn understand(text: &str) -> Option<Answer> {
     let words = [
-        ("Error loading trust policy: invalid policy", Answer::InvalidPolicy),
+        (
+            "Error loading trust policy: invalid policy",
+            Answer::InvalidPolicy,
+        ),
         ("loading registries configuration", Answer::InvalidRegistries),
         (" is blocked in ", Answer::Blocked),
-        ("Source image rejected: A signature was required", Answer::NeedsSignature),
+        (
+            "Source image rejected: A signature was required",
+            Answer::NeedsSignature,
+        ),
         ("Source image rejected: ", Answer::Rejected),
     ];
-    words.into_iter().find_map(|(part, answer)| text.contains(part).then_some(answer))
+    words
+        .into_iter()
+        .find_map(|(part, answer)| text.contains(part).then_some(answer))
 }
 
 fn fill(policy: &str) -> String {
@@ -125,7 +138,11 @@ fn fill(policy: &str) -> String {
 /// Fails with all rows that differ, so that one run shows them all.
 fn report(differences: &[String], rows: usize) -> Result<()> {
     if !differences.is_empty() {
-        bail!("{} of {rows} differ:\n{}", differences.len(), differences.join("\n"));
+        bail!(
+            "{} of {rows} differ:\n{}",
+            differences.len(),
+            differences.join("\n")
+        );
     }
     Ok(())
 }

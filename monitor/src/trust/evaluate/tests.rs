@@ -37,6 +37,7 @@ fn image(names: &[&str], history: &[&str]) -> Image {
         names: names.iter().map(|&name| name.to_owned()).collect(),
         names_history: history.iter().map(|&name| name.to_owned()).collect(),
         layers: Vec::new(),
+        mapped_layers: Vec::new(),
         created: None,
         config: None,
     }

@@ -10,9 +10,12 @@
 //!
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
+#[cfg(test)]
+
 pub mod attribute;
 pub mod bounded;
 pub mod catalog;
+pub mod config;
 pub mod correlate;
 pub mod decide;
 pub mod decode;
@@ -29,3 +32,4 @@ pub mod recording;
 pub mod sinks;
 pub mod telemetry;
 pub mod trust;
+pub(crate) mod testing;

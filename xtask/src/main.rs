@@ -9,6 +9,7 @@ mod files;
 mod process;
 mod say;
 mod setup;
+mod test;
 mod tidy;
 mod vm;
 mod workspace;
@@ -39,6 +40,8 @@ enum Verb {
     Build(build::Options),
     /// Run a command in a machine with another kernel
     Vm(vm::Options),
+    /// Check and test everything; the last line counts the tests
+    Test(test::Options),
     /// Check the rules of the house that no compiler checks
     Tidy,
 }
@@ -59,6 +62,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Verb::Tidy => tidy::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Verb::Test(options) => test::run(&workspace, &options),
         Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }

@@ -10,8 +10,6 @@
 //!
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
-#[cfg(test)]
-
 pub mod attribute;
 pub mod bounded;
 pub mod catalog;
@@ -29,7 +27,9 @@ pub mod plane;
 pub mod privilege;
 pub mod pulls;
 pub mod recording;
+pub mod scan;
 pub mod sinks;
 pub mod telemetry;
-pub mod trust;
+#[cfg(test)]
 pub(crate) mod testing;
+pub mod trust;

@@ -30,8 +30,8 @@ fn what_no_version_defines_is_refused_by_name() {
     );
     check(
         "long path",
-        |r| r.path_length = 257,
-        Err(DecodeError::PathLength(257)),
+        |r| r.path_length = 337,
+        Err(DecodeError::PathLength(337)),
     );
     check(
         "open path",

@@ -5,8 +5,10 @@
 
 mod apt;
 mod build;
+mod demo;
 mod files;
 mod process;
+mod run;
 mod say;
 mod setup;
 mod test;
@@ -38,6 +40,10 @@ enum Verb {
     Setup,
     /// Build the kernel programs, then the agent with them inside
     Build(build::Options),
+    /// Run the agent on this machine's container stores; without one, the demo
+    Run(run::Options),
+    /// Show the whole way, from a pull to an alert, on a store of its own
+    Demo,
     /// Run a command in a machine with another kernel
     Vm(vm::Options),
     /// Check and test everything; the last line counts the tests
@@ -63,6 +69,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Build(options) => build::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Verb::Tidy => tidy::run(&workspace).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&workspace, &options),
+        Verb::Run(options) => run::run(&workspace, &options),
+        Verb::Demo => demo::run(&workspace),
         Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }

@@ -111,7 +111,7 @@ impl Scanner {
         };
         let mut summary = ScanSummary::default();
         walk::walk(directory.as_fd(), &mut summary, &mut |entry, summary| {
-            run.file(entry, summary)
+            run.file(entry, summary);
         });
         (run.progress)(Progress {
             files: summary.files,

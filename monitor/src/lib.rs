@@ -13,6 +13,7 @@
 pub mod attribute;
 pub mod bounded;
 pub mod catalog;
+pub mod config;
 pub mod correlate;
 pub mod decide;
 pub mod decode;
@@ -29,4 +30,6 @@ pub mod recording;
 pub mod scan;
 pub mod sinks;
 pub mod telemetry;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod trust;

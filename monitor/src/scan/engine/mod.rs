@@ -134,7 +134,7 @@ impl Scanner {
             rule: rule.id.clone(),
             title: rule.title.clone(),
             category: rule.category,
-            severity: rule.severity_at(path),
+            severity: rule.severity_at(path, kept.line.is_some()),
             confidence: rule.confidence,
             place,
             fingerprint: kept.fingerprint,

@@ -150,11 +150,7 @@ mod tests {
                 one.scanned,
             )
         });
-        assert_eq!(
-            found,
-            expected.as_ref().map(|seen| *seen).map_err(|why| why),
-            "{name}"
-        );
+        assert_eq!(found, expected.as_ref().copied(), "{name}");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 pub mod attribute;
 pub mod bounded;
 pub mod catalog;
+pub mod config;
 pub mod correlate;
 pub mod decide;
 pub mod decode;
@@ -26,6 +27,9 @@ pub mod plane;
 pub mod privilege;
 pub mod pulls;
 pub mod recording;
+pub mod scan;
 pub mod sinks;
 pub mod telemetry;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod trust;

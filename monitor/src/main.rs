@@ -1,1 +1,11 @@
-fn main() {}
+//! The `layerwatch` command: parses its verb and turns the outcome into an exit status.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|verb| verb == "scan-worker") && arguments.next().is_none() {
+        return layerwatch::scan::worker_main();
+    }
+    ExitCode::FAILURE
+}

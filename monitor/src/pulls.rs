@@ -88,3 +88,79 @@ impl PullJoin {
         newest.map(|signal| &signal.sighting)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plane::frames::{Scene, after};
+
+    fn signal(store: &str, seconds: i64, uid: u32) -> PullSignal {
+        let mut scene = Scene::new();
+        scene.uid(uid);
+        let mut sighting = scene.sighting();
+        sighting.access.time = after(seconds);
+        PullSignal {
+            store: StoreId::new(store),
+            sighting,
+        }
+    }
+
+    /// Signs as store, second and user; the user that an arrival at second 100 is reported with.
+    fn check(name: &str, signals: &[(&str, i64, u32)], uid: Option<u32>) {
+        let scene = Scene::new();
+        let mut join = PullJoin::default();
+        for (store, seconds, uid) in signals {
+            join.signal(signal(store, *seconds, *uid));
+        }
+        let image = scene.parts.images[0].clone();
+        let new_layers = vec![LayerId::new("l2")];
+        let arrival = Arrival {
+            time: after(100),
+            image,
+            new_layers,
+        };
+        let report = join.report(&arrival, &scene.knowledge());
+        assert_eq!(report.subject.map(|subject| subject.uid), uid, "{name}");
+        assert_eq!(
+            report.process.map(|process| process.pid),
+            uid.map(|_| 4242),
+            "{name}"
+        );
+        let layers: Vec<_> = report.layers.iter().map(|layer| layer.id.as_str()).collect();
+        assert_eq!((layers, report.new_layers), (vec!["l1", "l2"], 1), "{name}");
+    }
+
+    #[test]
+    fn the_last_sign_before_the_arrival_names_the_process() {
+        let here = "overlay@/storage";
+        check("none", &[], None);
+        check("one", &[(here, 99, 0)], Some(0));
+        check("the last of two", &[(here, 90, 1), (here, 99, 2)], Some(2));
+        check("another store", &[("overlay@/other", 99, 1)], None);
+        check("long ago", &[(here, -30, 1)], None);
+        check(
+            "after the index was read",
+            &[(here, 90, 1), (here, 105, 2)],
+            Some(1),
+        );
+        check("a clock slightly ahead", &[(here, 100, 3)], Some(3));
+    }
+
+    #[test]
+    fn hostile_names_are_escaped_and_signs_bounded() {
+        let scene = Scene::new();
+        let mut join = PullJoin::default();
+        for second in 0..300 {
+            join.signal(signal("overlay@/storage", second, 0));
+        }
+        assert_eq!(join.recent.len(), SIGNALS_MAX);
+        let mut image = scene.parts.images[0].clone();
+        image.names = vec!["a\n\u{1b}[31m".to_owned()];
+        let arrival = Arrival {
+            time: after(100),
+            image,
+            new_layers: Vec::new(),
+        };
+        assert_eq!(join.report(&arrival, &scene.knowledge()).names, ["a\\n\\x1b[31m"]);
+    }
+}

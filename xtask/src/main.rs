@@ -9,6 +9,7 @@ mod files;
 mod process;
 mod say;
 mod setup;
+mod tidy;
 mod vm;
 mod workspace;
 
@@ -38,6 +39,8 @@ enum Verb {
     Build(build::Options),
     /// Run a command in a machine with another kernel
     Vm(vm::Options),
+    /// Check the rules of the house that no compiler checks
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Tidy => tidy::run(&workspace).map(|()| ExitCode::SUCCESS),
         Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }

@@ -13,6 +13,7 @@ mod host;
 mod lookup;
 mod mounts;
 mod problem;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use arrivals::{Arrival, arrivals};
 pub use host::{Host, HostError};
 pub use lookup::Location;
 pub use problem::{Problem, ProblemKind};
+pub use watch::{StoreEvent, StoreWatch, Target, UnwatchedReason, WatchError, targets};
 
 use self::mounts::MountTable;
 use crate::model::{Image, Layer, LayerKey, Store};

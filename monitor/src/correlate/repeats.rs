@@ -1,7 +1,7 @@
 //! Counts an access that happens again instead of reporting it again.
 //!
-//! Invariant: the first goes out at once, and also everything that differs in layer, file, user, container, refusal or
-//! meaning; an access that does not fit the table is reported, never suppressed, so that filling the table hides
+//! Invariant: the first goes out at once, and also everything that differs in layer, file, user, container, way, refusal
+//! or meaning; an access that does not fit the table is reported, never suppressed, so that filling the table hides
 //! nothing. At the end of a window that saw repeats the first is reported once more with their number. Used by
 //! `Correlator`.
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Correlated;
-use crate::model::{DevIno, LayerKey, ProcessKey, Sanction};
+use crate::model::{DevIno, LayerKey, ProcessKey, Sanction, Via};
 
 /// What makes two accesses the same happening.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -22,6 +22,7 @@ pub(super) struct RepeatKey {
     uid: u32,
     container: Option<String>,
     allowed: bool,
+    via: Via,
     sanction: Option<Sanction>,
     unknown: bool,
 }
@@ -44,6 +45,7 @@ impl RepeatKey {
             uid: assessment.sighting.subject.uid,
             container: actor.container.as_ref().map(|container| container.id.clone()),
             allowed: access.result == 0,
+            via: access.via,
             sanction: assessment.sanction,
             unknown: correlated.unknown.is_some(),
         }
@@ -77,6 +79,9 @@ impl Repeats {
 
     /// Whether the access is to be reported now; if not, it was counted.
     pub(super) fn is_first(&mut self, key: RepeatKey, correlated: &Correlated, now: Timestamp) -> bool {
+        if self.length.is_zero() {
+            return true;
+        }
         let time = correlated.assessment.sighting.access.time;
         if let Some(window) = self.windows.get_mut(&key) {
             window.count += 1;

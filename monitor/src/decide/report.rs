@@ -10,8 +10,8 @@ use super::rules::Rule;
 use crate::correlate::Correlated;
 use crate::model::text::printable;
 use crate::model::{
-    Access, AccessReport, Actor, Attribution, FindingReport, Operation, Place, Process, ProcessReport,
-    Subject, SubjectReport,
+    Access, AccessReport, Actor, Attribution, Finding, FindingReport, Operation, Place, Process,
+    ProcessReport, Subject, SubjectReport,
 };
 
 /// A user.
@@ -121,10 +121,15 @@ fn did(access: &Access) -> &'static str {
 }
 
 fn what(attribution: Option<&Attribution>) -> String {
+    let title = |finding: &Finding| printable(finding.title.as_bytes()).to_string();
     match attribution.map(|found| found.findings.as_slice()) {
-        Some([only]) => format!("a file with a finding ({})", only.title),
+        Some([only]) => format!("a file with a finding ({})", title(only)),
         Some([worst, more @ ..]) => {
-            format!("a file with {} findings (worst: {})", more.len() + 1, worst.title)
+            format!(
+                "a file with {} findings (worst: {})",
+                more.len() + 1,
+                title(worst)
+            )
         }
         Some([]) | None => "a watched file".to_owned(),
     }

@@ -55,7 +55,7 @@ pub static RULES: [Rule; 6] = [
         outcome: Outcome::Alert,
         when: "a subject that is not the host's root touched a file with a finding, by any path",
         condition: |one| one.is_sensitive() && one.assessment.attribution.is_some(),
-        why: "{user} {did} {what} in a cached image layer: whoever has read it can use it.",
+        why: "{user} {did} {what} in a cached image layer: whoever reads it can use it.",
         remedy: "Replace the secret; build the image without it.",
     },
     Rule {

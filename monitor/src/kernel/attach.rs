@@ -10,11 +10,11 @@ use aya::{Btf, Ebpf, EbpfLoader};
 use layerwatch_ebpf::{Record, watch_flags};
 
 use super::maps::{WatchMaps, WatchSet};
+use super::object;
 use super::offsets::{self, OffsetsError};
+use super::ring::Ring;
 use super::self_check::{Canary, CanaryMismatch};
 use super::tiers::{Rejection, Tier};
-use super::object;
-use super::ring::Ring;
 
 /// How long the canary's record may take.
 const CANARY_DEADLINE: Duration = Duration::from_secs(3);

@@ -48,6 +48,9 @@ impl From<KnowledgeParts> for Knowledge {
         for (at, store) in parts.stores.iter().enumerate() {
             knowledge.stores.insert(store.id.clone(), at);
             knowledge.store_roots.insert(store.root_key, at);
+            knowledge
+                .store_roots
+                .extend(store.layer_directories.iter().map(|(_, key)| (*key, at)));
             let directories = store.index_directories.iter();
             knowledge
                 .index_directories
@@ -111,7 +114,7 @@ impl Knowledge {
         self.parts.stores.get(*self.stores.get(id)?)
     }
 
-    /// The store whose graph root or index directory has this inode.
+    /// The store whose graph root, layer directory or index directory has this inode.
     pub fn store_of_directory(&self, key: DevIno) -> Option<&Store> {
         let at = self
             .store_roots

@@ -79,6 +79,9 @@ pub struct Store {
     /// Directories in which a commit of a layer or an image shows (`overlay-layers`, `overlay-images`).
     #[serde(with = "super::path::keyed")]
     pub index_directories: Vec<(PathBuf, DevIno)>,
+    /// Directories in which new layers appear (`overlay`): what is read there before the index names it is held.
+    #[serde(with = "super::path::keyed", default)]
+    pub layer_directories: Vec<(PathBuf, DevIno)>,
 }
 
 impl Store {

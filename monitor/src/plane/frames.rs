@@ -259,6 +259,7 @@ fn host() -> KnowledgeParts {
             owner_uid: 0,
             filesystem: "ext4".to_owned(),
             index_directories: vec![("/storage/overlay-images".into(), key(2))],
+            layer_directories: vec![("/storage/overlay".into(), key(3))],
         }],
         layers: vec![layer(&store, "l1", 11), layer(&store, "l2", 12)],
         images: vec![image(&store, "i1", &["l1", "l2"]), image(&store, "i2", &["l1"])],
@@ -302,6 +303,7 @@ fn image(store: &StoreId, id: &str, layers: &[&str]) -> Image {
         names: vec![format!("registry.example/{id}:1")],
         names_history: Vec::new(),
         layers: layers.iter().map(|layer| LayerId::new(layer)).collect(),
+        mapped_layers: Vec::new(),
         created: None,
         config: None,
     }

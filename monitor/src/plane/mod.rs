@@ -35,7 +35,7 @@ pub struct PlaneSettings {
     pub parked_max: usize,
     /// How long an access waits for knowledge, seconds.
     pub park_seconds: u32,
-    /// How long repeats of an access are counted instead of reported, seconds.
+    /// How long repeats of an access are counted instead of reported, seconds; 0 reports each.
     pub repeat_seconds: u32,
     /// How many different accesses are remembered for that; what does not fit is reported each time.
     pub repeats_max: usize,

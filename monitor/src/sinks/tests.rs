@@ -142,7 +142,9 @@ async fn every_peer_gets_the_alert_and_a_restart_sends_it_again() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), twice).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), twice)
+        .await
+        .unwrap();
     assert_eq!(heard_first.lock().unwrap()[1], before);
     assert_eq!(restarted.shutdown(Duration::from_secs(10)).await, []);
 }

@@ -17,7 +17,7 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
         for (_, key) in &store.index_directories {
             *set.directories.entry(*key).or_default() |= watch_flags::INDEX;
         }
-        if let Some((_, key)) = &store.layers_directory {
+        for (_, key) in &store.layer_directories {
             *set.directories.entry(*key).or_default() |= watch_flags::STORE;
         }
     }

@@ -24,7 +24,7 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(super) struct Index<T> {
     pub(super) records: Vec<T>,
-    /// Not everything could be read; there may have been more.
+    /// Reading ended early; there may have been more. (A record of the wrong shape stays so: it is no reason to wait.)
     pub(super) incomplete: bool,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path, problems: &mut Problems) ->
         problems.add(ProblemKind::Malformed, file, "parse the index", damage);
     }
     Index {
-        incomplete: parsed.damage.is_some() || !parsed.bad_records.is_empty(),
+        incomplete: parsed.damage.is_some(),
         records: parsed.records,
     }
 }

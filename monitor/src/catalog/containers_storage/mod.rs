@@ -99,8 +99,12 @@ fn describe(host: &Host, root: &StoreRoot, mounts: &MountTable) -> Result<Store,
     let metadata = seen
         .symlink_metadata()
         .map_err(|error| fail(ProblemKind::Unreadable, &error.to_string()))?;
-    let index_directories =
-        ["layers", "images"].map(|what| seen.join(format!("{}-{what}", root.driver.as_str())));
+    let driver = root.driver.as_str();
+    let keyed = |directory: PathBuf| {
+        let key = DevIno::of(&directory.symlink_metadata().ok()?);
+        Some((directory, key))
+    };
+    let index_directories = ["layers", "images"].map(|what| seen.join(format!("{driver}-{what}")));
     Ok(Store {
         id: store_id(root.driver, &root.path),
         engine: Engine::ContainersStorage,
@@ -108,13 +112,8 @@ fn describe(host: &Host, root: &StoreRoot, mounts: &MountTable) -> Result<Store,
         root_key: DevIno::of(&metadata),
         owner_uid: metadata.uid(),
         filesystem: mounts.filesystem_of(&seen).to_owned(),
-        index_directories: index_directories
-            .into_iter()
-            .filter_map(|directory| {
-                let key = DevIno::of(&directory.symlink_metadata().ok()?);
-                Some((directory, key))
-            })
-            .collect(),
+        index_directories: index_directories.into_iter().filter_map(keyed).collect(),
+        layer_directories: keyed(seen.join(driver)).into_iter().collect(),
         root: seen,
     })
 }

@@ -1,0 +1,77 @@
+//! What kind of file it is, by its first 4 KiB: binaries get the distinctive literals only.
+//!
+//! Invariant: total, and decided once per file, so that a file cannot change its kind in the middle.
+
+use crate::scan::rules::{ClassSet, Scope};
+
+/// How many bytes decide.
+pub(super) const HEAD_BYTES: usize = 4 << 10;
+
+/// What kind of file it is; ordered by how much is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum FileKind {
+    Binary,
+    Text,
+    Config,
+    /// A text of an image's configuration.
+    Image,
+}
+
+impl FileKind {
+    /// Whether a rule of that scope looks into such a file.
+    pub(super) fn has(self, scope: Scope) -> bool {
+        match scope {
+            Scope::Any => true,
+            Scope::Text => self >= Self::Text,
+            Scope::Config => self >= Self::Config,
+            Scope::Image => self == Self::Image,
+        }
+    }
+}
+
+/// Judges a file's head; a file of a path class named in the table for configuration is one only if it is text.
+pub(super) fn kind(head: &[u8], config: ClassSet, classes: ClassSet) -> FileKind {
+    if is_binary(head) {
+        FileKind::Binary
+    } else if classes.meets(config) {
+        FileKind::Config
+    } else {
+        FileKind::Text
+    }
+}
+
+/// A NUL, or one control character in sixteen.
+fn is_binary(head: &[u8]) -> bool {
+    let head = head.get(..HEAD_BYTES).unwrap_or(head);
+    let control = head
+        .iter()
+        .filter(|b| **b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b))
+        .count();
+    memchr::memchr(0, head).is_some() || control * 16 > head.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_decide() {
+        let utf16: Vec<u8> = "key=1".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (head, binary) in [
+            (&b"\x7fELF\x02\x01\x01\0\0"[..], true),
+            (b"PK\x03\x04\x14\0", true),
+            (b"PASSWORD=x\n", false),
+            ("größe: 5\n".as_bytes(), false),
+            (b"\x1b[31mred\x1b[0m", false),
+            (b"\x01\x02\x03abc", true),
+            (&utf16, true),
+            (b"", false),
+        ] {
+            assert_eq!(
+                kind(head, ClassSet::default(), ClassSet::default()) == FileKind::Binary,
+                binary,
+                "{head:?}"
+            );
+        }
+    }
+}

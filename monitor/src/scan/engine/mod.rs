@@ -1,0 +1,242 @@
+//! The scanner: a directory or an image configuration in, findings out.
+//!
+//! `walk` meets the entries, `read` reads a file in one fixed buffer, `gate` says what kind of file it is, `prefilter`
+//! finds literals in one pass, `search` runs a rule's expression and validation around a hit and keeps what stands.
+//!
+//! Invariant: memory is bounded whatever a layer holds; one bad entry costs itself only. Runs in the scan worker and in
+//! `layerwatch scan`; never in the event plane.
+
+mod gate;
+mod prefilter;
+mod read;
+mod search;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::error::ScanError;
+use super::redact::FingerprintKey;
+use super::rules::{ClassSet, RuleError, RuleSet};
+use super::summary::{ProblemKind, Progress, ScanSummary, SkipReason};
+use crate::model::{DevIno, Finding, KernelDev, LayerKey, Place};
+use gate::FileKind;
+use prefilter::Prefilter;
+use read::{FileBuffer, FileFault};
+use search::{Kept, Search};
+
+/// Findings of one layer that are handed out; the rest are counted as a problem.
+pub(super) const MAX_LAYER_FINDINGS: usize = 10_000;
+/// Descriptors a scan needs: one for each level of directories, the standard ones, a file and room.
+pub(super) const MAX_OPEN_FILES: u64 = walk::MAX_DEPTH as u64 + 32;
+const PROGRESS_BYTES: u64 = 32 << 20;
+const PROGRESS_FILES: u64 = 2_000;
+
+/// Rules made ready to run, with the key that fingerprints are made with.
+#[derive(Debug)]
+pub struct Scanner {
+    rules: RuleSet,
+    prefilter: Prefilter,
+    key: FingerprintKey,
+}
+
+impl Scanner {
+    /// Builds the automata of a rule set.
+    pub fn new(rules: RuleSet, key: FingerprintKey) -> Result<Self, RuleError> {
+        let prefilter = Prefilter::new(rules.rules())?;
+        Ok(Self {
+            rules,
+            prefilter,
+            key,
+        })
+    }
+
+    /// The rules it runs.
+    pub fn rules(&self) -> &RuleSet {
+        &self.rules
+    }
+
+    /// Scans everything below `root`, which may be hostile: no link is followed and no mount is entered.
+    ///
+    /// Findings come in the order of the walk; `layer` is copied into them. Only an unreadable root is an error.
+    pub fn scan_directory(
+        &self,
+        root: &Path,
+        layer: Option<&LayerKey>,
+        progress: &mut dyn FnMut(Progress),
+        found: &mut dyn FnMut(Finding),
+    ) -> Result<ScanSummary, ScanError> {
+        let directory = open_root(root)?;
+        Ok(self.scan_open_directory(&directory, layer, progress, found))
+    }
+
+    /// As [`Self::scan_directory`], but only if `root` still has that inode.
+    pub(super) fn scan_expected_directory(
+        &self,
+        root: &Path,
+        expected: Option<DevIno>,
+        layer: Option<&LayerKey>,
+        progress: &mut dyn FnMut(Progress),
+        found: &mut dyn FnMut(Finding),
+    ) -> Result<ScanSummary, ScanError> {
+        let directory = open_root(root)?;
+        let stat = rustix::fs::fstat(&directory).map_err(|errno| root_error(root, errno))?;
+        if expected.is_some_and(|expected| expected != identity(&stat)) {
+            return Err(ScanError::RootChanged {
+                root: root.to_owned(),
+            });
+        }
+        Ok(self.scan_open_directory(&directory, layer, progress, found))
+    }
+
+    fn scan_open_directory(
+        &self,
+        directory: &OwnedFd,
+        layer: Option<&LayerKey>,
+        progress: &mut dyn FnMut(Progress),
+        found: &mut dyn FnMut(Finding),
+    ) -> ScanSummary {
+        let mut run = Run {
+            scanner: self,
+            layer,
+            buffer: FileBuffer::new(),
+            findings: 0,
+            reported: Progress::default(),
+            progress,
+            found,
+        };
+        let mut summary = ScanSummary::default();
+        walk::walk(directory.as_fd(), &mut summary, &mut |entry, summary| {
+            run.file(entry, summary)
+        });
+        (run.progress)(Progress {
+            files: summary.files,
+            bytes: summary.bytes,
+        });
+        summary
+    }
+
+    /// The findings in a text of an image configuration.
+    pub(super) fn scan_text(&self, text: &[u8]) -> Vec<Kept> {
+        let mut search = Search::new(self, ClassSet::default(), FileKind::Image);
+        search.buffer(text, 0, text.len(), true);
+        search.finish().kept
+    }
+
+    /// What a kept match becomes outside.
+    pub(super) fn finding(&self, kept: Kept, place: Place, path: &[u8]) -> Option<Finding> {
+        let rule = self.rules.rules().get(kept.rule)?;
+        Some(Finding {
+            rule: rule.id.clone(),
+            title: rule.title.clone(),
+            category: rule.category,
+            severity: rule.severity_at(path),
+            confidence: rule.confidence,
+            place,
+            fingerprint: kept.fingerprint,
+            excerpt: kept.excerpt,
+        })
+    }
+}
+
+/// One walk through one directory.
+struct Run<'a> {
+    scanner: &'a Scanner,
+    layer: Option<&'a LayerKey>,
+    buffer: FileBuffer,
+    findings: usize,
+    reported: Progress,
+    progress: &'a mut dyn FnMut(Progress),
+    found: &'a mut dyn FnMut(Finding),
+}
+
+impl Run<'_> {
+    fn file(&mut self, entry: &walk::Entry<'_>, summary: &mut ScanSummary) {
+        let opened = match read::open(entry) {
+            Ok(opened) => opened,
+            Err(FileFault { kind, errno }) => return summary.problem(kind, entry.path, errno),
+        };
+        if opened.size == 0 {
+            return summary.skip(SkipReason::Empty);
+        }
+        let classes = self.scanner.rules.classes().of(entry.path);
+        let outcome = self.buffer.scan(&opened, |head| {
+            Search::new(
+                self.scanner,
+                classes,
+                gate::kind(head, self.scanner.config_class(), classes),
+            )
+        });
+        summary.files += 1;
+        summary.bytes += outcome.bytes;
+        if let Some(FileFault { kind, errno }) = outcome.fault {
+            summary.problem(kind, entry.path, errno);
+        }
+        if outcome.found.overflowed {
+            summary.problem(ProblemKind::FileFindings, entry.path, None);
+        }
+        for kept in outcome.found.kept {
+            self.report(kept, entry, opened.key, summary);
+        }
+        self.tell(summary);
+    }
+
+    fn report(&mut self, kept: Kept, entry: &walk::Entry<'_>, key: DevIno, summary: &mut ScanSummary) {
+        if self.findings >= MAX_LAYER_FINDINGS {
+            return summary.problem(ProblemKind::LayerFindings, entry.path, None);
+        }
+        let place = Place::File {
+            layer: self.layer.cloned(),
+            path: entry.path.to_vec(),
+            line: kept.line,
+            key,
+        };
+        if let Some(finding) = self.scanner.finding(kept, place, entry.path) {
+            self.findings += 1;
+            (self.found)(finding);
+        }
+    }
+
+    fn tell(&mut self, summary: &ScanSummary) {
+        let now = Progress {
+            files: summary.files,
+            bytes: summary.bytes,
+        };
+        if now.bytes - self.reported.bytes >= PROGRESS_BYTES
+            || now.files - self.reported.files >= PROGRESS_FILES
+        {
+            self.reported = now;
+            (self.progress)(now);
+        }
+    }
+}
+
+impl Scanner {
+    fn config_class(&self) -> ClassSet {
+        self.rules.classes().named("config")
+    }
+}
+
+fn open_root(root: &Path) -> Result<OwnedFd, ScanError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::open(root, flags, Mode::empty()).map_err(|errno| root_error(root, errno))
+}
+
+fn root_error(root: &Path, errno: rustix::io::Errno) -> ScanError {
+    ScanError::Root {
+        root: root.to_owned(),
+        source: errno.into(),
+    }
+}
+
+/// The inode that a stat describes.
+fn identity(stat: &rustix::fs::Stat) -> DevIno {
+    DevIno {
+        dev: KernelDev::from_stat(stat.st_dev),
+        ino: stat.st_ino,
+    }
+}

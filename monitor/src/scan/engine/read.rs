@@ -1,0 +1,270 @@
+//! Reading one file through one fixed buffer.
+//!
+//! Invariant: no memory map, no allocation by file size; at most the size that the file had when it was opened is read,
+//! so a file that grows ends; holes of sparse files are skipped. Each place is searched once, with the spans that rules
+//! may ask for before and after it in the buffer.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use super::search::{Found, Search};
+use super::walk::Entry;
+use crate::model::DevIno;
+use crate::scan::rules::{MAX_AFTER, MAX_BEFORE};
+use crate::scan::summary::ProblemKind;
+
+const BUFFER_BYTES: usize = 256 << 10;
+/// What is kept of the last round: the span before a hit and one byte that tells where a line begins.
+const KEPT: usize = MAX_BEFORE + 1;
+
+/// A regular file, open.
+pub(super) struct Opened {
+    file: File,
+    pub(super) size: u64,
+    pub(super) key: DevIno,
+    sparse: bool,
+    changed: (i64, i64),
+}
+
+/// Why a file was not read as it should have been.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileFault {
+    pub(super) kind: ProblemKind,
+    pub(super) errno: Option<i32>,
+}
+
+fn fault(kind: ProblemKind) -> impl Fn(Errno) -> FileFault {
+    move |errno| FileFault {
+        kind,
+        errno: Some(errno.raw_os_error()),
+    }
+}
+
+/// Opens a file without following a link, without waiting, and without touching its access time where that is allowed.
+pub(super) fn open(entry: &Entry<'_>) -> Result<Opened, FileFault> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = match rustix::fs::openat(
+        entry.directory,
+        entry.name,
+        flags | OFlags::NOATIME,
+        Mode::empty(),
+    ) {
+        // O_NOATIME is for owners only (open(2)).
+        Err(Errno::PERM) => rustix::fs::openat(entry.directory, entry.name, flags, Mode::empty()),
+        other => other,
+    };
+    let file = File::from(opened.map_err(fault(ProblemKind::Open))?);
+    let stat = rustix::fs::fstat(&file).map_err(fault(ProblemKind::Open))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        // It was a regular file when its directory was read.
+        return Err(FileFault {
+            kind: ProblemKind::Changed,
+            errno: None,
+        });
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    Ok(Opened {
+        file,
+        size,
+        key: super::identity(&stat),
+        sparse: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < size,
+        changed: change_time(&stat),
+    })
+}
+
+#[expect(
+    clippy::cast_possible_wrap,
+    clippy::unnecessary_cast,
+    reason = "the field is signed or not by architecture"
+)]
+fn change_time(stat: &rustix::fs::Stat) -> (i64, i64) {
+    (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
+}
+
+impl Opened {
+    /// The next run of bytes that are not a hole, from `at`.
+    fn segment(&self, at: u64) -> Option<(u64, u64)> {
+        if at >= self.size {
+            return None;
+        }
+        if !self.sparse {
+            return Some((at, self.size));
+        }
+        match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+            Ok(start) if start < self.size => {
+                let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start)).unwrap_or(self.size);
+                Some((start, end.clamp(start + 1, self.size)))
+            }
+            Ok(_) | Err(Errno::NXIO) => None,
+            // A file system without holes.
+            Err(_) => Some((at, self.size)),
+        }
+    }
+
+    fn has_changed(&self) -> bool {
+        rustix::fs::fstat(&self.file).map_or(true, |stat| {
+            change_time(&stat) != self.changed || u64::try_from(stat.st_size).unwrap_or(0) != self.size
+        })
+    }
+}
+
+/// What reading one file gave.
+pub(super) struct Outcome {
+    pub(super) found: Found,
+    pub(super) bytes: u64,
+    pub(super) fault: Option<FileFault>,
+}
+
+/// The buffer, used for one file after the other and overwritten at the end.
+pub(super) struct FileBuffer(Zeroizing<Vec<u8>>);
+
+impl FileBuffer {
+    pub(super) fn new() -> Self {
+        Self(Zeroizing::new(vec![0; KEPT + BUFFER_BYTES + MAX_AFTER]))
+    }
+
+    /// Reads a file to its end; `begin` makes the search once the first bytes are known.
+    pub(super) fn scan<'s>(&mut self, opened: &Opened, begin: impl FnOnce(&[u8]) -> Search<'s>) -> Outcome {
+        let mut begin = Some(begin);
+        let mut search = None;
+        let mut bytes = 0;
+        let mut at = 0;
+        let mut fault = None;
+        while let Some((start, end)) = opened.segment(at) {
+            let mut rounds = Rounds::new(&opened.file, start, end);
+            loop {
+                let read = match rounds.fill(&mut self.0) {
+                    Ok(read) => read,
+                    Err(error) => {
+                        fault = Some(FileFault {
+                            kind: ProblemKind::Read,
+                            errno: error.raw_os_error(),
+                        });
+                        break;
+                    }
+                };
+                bytes += read;
+                let filled = self.0.get(..rounds.filled).unwrap_or_default();
+                if let Some(begin) = begin.take() {
+                    search = Some(begin(filled));
+                }
+                if let Some(search) = &mut search {
+                    search.buffer(
+                        filled,
+                        rounds.from,
+                        rounds.limit(),
+                        start == 0 && rounds.is_first(),
+                    );
+                    search.advance(filled, rounds.shift());
+                }
+                if !rounds.next(&mut self.0) {
+                    break;
+                }
+            }
+            at = end;
+            if fault.is_some() {
+                break;
+            }
+        }
+        if fault.is_none() && opened.has_changed() {
+            fault = Some(FileFault {
+                kind: ProblemKind::Changed,
+                errno: None,
+            });
+        }
+        Outcome {
+            found: search.map(Search::finish).unwrap_or_default(),
+            bytes,
+            fault,
+        }
+    }
+}
+
+/// One segment, a buffer at a time.
+struct Rounds<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+    /// Bytes in the buffer.
+    filled: usize,
+    /// Where in the buffer the part begins that was not searched yet.
+    from: usize,
+    rounds: u64,
+    ended: bool,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(file: &'a File, at: u64, end: u64) -> Self {
+        Self {
+            file,
+            at,
+            end,
+            filled: 0,
+            from: 0,
+            rounds: 0,
+            ended: false,
+        }
+    }
+
+    fn is_first(&self) -> bool {
+        self.rounds == 0
+    }
+
+    /// Where in the buffer the searched part ends: all of it at the end, else so that a rule's span follows.
+    fn limit(&self) -> usize {
+        if self.ended {
+            self.filled
+        } else {
+            self.filled.saturating_sub(MAX_AFTER)
+        }
+    }
+
+    /// How many bytes leave the buffer at its beginning after this round.
+    fn shift(&self) -> usize {
+        if self.ended {
+            self.filled
+        } else {
+            self.limit().saturating_sub(KEPT)
+        }
+    }
+
+    /// Reads until the buffer is full or the segment ends; gives back how many bytes were read.
+    fn fill(&mut self, buffer: &mut [u8]) -> std::io::Result<u64> {
+        let mut total = 0;
+        while !self.ended && self.filled < buffer.len() {
+            let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+            let room = buffer.get_mut(self.filled..).unwrap_or_default();
+            let room_length = room.len().min(left);
+            let read = match self
+                .file
+                .read_at(room.get_mut(..room_length).unwrap_or_default(), self.at)
+            {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            self.filled += read;
+            let advanced = u64::try_from(read).unwrap_or(0);
+            self.at += advanced;
+            total += advanced;
+            self.ended = read == 0 || self.at >= self.end;
+        }
+        Ok(total)
+    }
+
+    /// Keeps the end of the buffer for the next round; false if there is none.
+    fn next(&mut self, buffer: &mut [u8]) -> bool {
+        if self.ended {
+            return false;
+        }
+        let (limit, shift) = (self.limit(), self.shift());
+        buffer.copy_within(shift..self.filled, 0);
+        self.filled -= shift;
+        self.from = limit - shift;
+        self.rounds += 1;
+        true
+    }
+}

@@ -1,0 +1,227 @@
+//! Every rule's own examples, through the whole scanner, and the rules about rules.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::model::{Finding, ImageId, StoreId};
+use crate::scan::{FingerprintKey, Scanner};
+
+fn scanner() -> Scanner {
+    Scanner::new(RuleSet::builtin().unwrap(), FingerprintKey::new([7; 32])).unwrap()
+}
+
+/// What the scanner finds in an example, laid out as a layer or an image configuration.
+fn findings(scanner: &Scanner, rule: &Rule, example: &Example) -> Vec<Finding> {
+    let root = tempfile::tempdir().unwrap();
+    if rule.scope == Scope::Image {
+        let text = String::from_utf8(example.content.clone()).unwrap();
+        let config = serde_json::json!({"config": {(&example.path): [text]}});
+        let path = root.path().join("config.json");
+        std::fs::write(&path, config.to_string()).unwrap();
+        return scanner
+            .scan_image_config(&path, &StoreId::new("s"), &ImageId::new("i"))
+            .unwrap();
+    }
+    let path = root.path().join(&example.path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, &example.content).unwrap();
+    let mut findings = Vec::new();
+    let summary = scanner
+        .scan_directory(root.path(), None, &mut |_| (), &mut |f| findings.push(f))
+        .unwrap();
+    assert_eq!((summary.files, summary.problems_total), (1, 0), "{}", rule.id);
+    findings
+}
+
+/// Whether the engine would run the rule's expression on an example: its literal stands there, or its path class fits.
+fn is_tried(rules: &RuleSet, rule: &Rule, example: &Example) -> bool {
+    let lower = example.content.to_ascii_lowercase();
+    let in_class = rule.classes.is_empty() || rule.classes.meets(rules.classes().of(example.path.as_bytes()));
+    let has_literal = match &rule.trigger {
+        Trigger::Literals(literals) => literals
+            .iter()
+            .any(|literal| memchr::memmem::find(&lower, &literal.to_ascii_lowercase()).is_some()),
+        Trigger::Lines | Trigger::Head => true,
+    };
+    in_class && has_literal
+}
+
+#[test]
+fn each_rule_finds_its_positive_examples_and_only_those() {
+    let scanner = scanner();
+    for rule in scanner.rules().rules() {
+        let (positive, negative) = rule.examples();
+        for example in positive {
+            let found = findings(&scanner, rule, example);
+            let ids: Vec<_> = found.iter().map(|f| f.rule.as_str()).collect();
+            assert!(
+                ids.contains(&rule.id.as_str()),
+                "{} does not find {}: {ids:?}",
+                rule.id,
+                example.path
+            );
+        }
+        for example in negative {
+            assert!(
+                is_tried(scanner.rules(), rule, example),
+                "{}: a negative that is never tried",
+                rule.id
+            );
+            let found = findings(&scanner, rule, example);
+            assert!(
+                found.iter().all(|f| f.rule != rule.id),
+                "{} finds its negative {}",
+                rule.id,
+                example.path
+            );
+        }
+    }
+}
+
+/// All that an attacker could want of an example: long runs of the characters that secrets are made of.
+fn secrets(rule: &Rule, example: &Example) -> Vec<String> {
+    let mut secrets: Vec<String> = rule
+        .regex
+        .captures_iter(&example.content)
+        .filter_map(|captures| captures.name("secret"))
+        .map(|secret| String::from_utf8_lossy(secret.as_bytes()).into_owned())
+        .filter(|secret| secret.len() >= 6)
+        .collect();
+    if rule.category == Category::PrivateKey {
+        let text = String::from_utf8_lossy(&example.content).into_owned();
+        let lines = text.split(['\n', '\\']).map(|line| line.trim().to_owned());
+        secrets.extend(lines.filter(|line| line.len() > 24 && !line.contains([' ', ':', '-'])));
+    }
+    secrets
+}
+
+#[test]
+fn no_finding_holds_the_secret_in_any_output() {
+    let scanner = scanner();
+    let mut checked = 0;
+    for rule in scanner.rules().rules() {
+        for example in rule.examples().0 {
+            for finding in findings(&scanner, rule, example) {
+                let outputs = [
+                    serde_json::to_string(&finding).unwrap(),
+                    format!("{finding:?}"),
+                    finding.excerpt,
+                ];
+                for secret in secrets(rule, example) {
+                    let parts = [secret.as_str(), secret.get(..12).unwrap_or(&secret)];
+                    for (output, part) in outputs.iter().flat_map(|o| parts.map(|p| (o, p))) {
+                        assert!(!output.contains(part), "{}: {output} holds {part}", rule.id);
+                    }
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked >= 40, "only {checked} secrets were looked for");
+}
+
+#[test]
+fn the_same_secret_has_one_fingerprint_however_it_is_written() {
+    let scanner = scanner();
+    let fingerprints = |id: &str| -> Vec<_> {
+        let rule = scanner.rules().get(&RuleId::new(id)).unwrap();
+        let found = rule
+            .examples()
+            .0
+            .iter()
+            .flat_map(|example| findings(&scanner, rule, example));
+        found
+            .filter(|f| f.rule == rule.id)
+            .map(|f| f.fingerprint.0)
+            .collect()
+    };
+    let pem = fingerprints("private-key-pem");
+    assert_eq!(pem[0], pem[2], "as lines and escaped in JSON");
+    assert_ne!(pem[0], pem[1]);
+    assert_eq!(pem[0], fingerprints("private-key-base64")[0]);
+    assert_eq!(pem[0], fingerprints("kubeconfig-client-key")[0]);
+    assert_eq!(pem[0], fingerprints("gcp-service-account")[0]);
+}
+
+/// A table with one good rule, changed.
+fn table(replace: &[(&str, &str)]) -> Result<RuleSet, RuleError> {
+    let mut text = r#"
+        [classes]
+        env = [".env"]
+        [[rule]]
+        id = "a-rule"
+        title = "t"
+        category = "generic"
+        severity = "low"
+        confidence = "low"
+        gain = "g"
+        advice = "a"
+        scope = "text"
+        classes = ["env"]
+        literals = ["abc"]
+        regex = "abc(?P<secret>[0-9]{1,9})"
+        validation = "password"
+        positive = [{path = ".env", text = "abc123456"}]
+        negative = [{path = ".env", text = "abc"}]
+    "#
+    .to_owned();
+    for (from, to) in replace {
+        assert!(text.contains(from));
+        text = text.replace(from, to);
+    }
+    RuleSet::parse(&text)
+}
+
+#[test]
+fn a_table_that_breaks_a_rule_about_rules_is_refused() {
+    assert!(table(&[]).is_ok());
+    for (from, to, why) in [
+        ("a-rule", "A Rule", "lower-case"),
+        ("title = \"t\"", "title = \"\"", "title"),
+        (
+            "[\"env\"]\n        literals",
+            "[\"nope\"]\n        literals",
+            "unknown path class",
+        ),
+        ("[\"abc\"]", "[]", "no literal"),
+        ("[\"abc\"]", "[\"ab\"]", "a literal of 2 bytes"),
+        ("{1,9}", "+", "no bound"),
+        ("{1,9}", "{1,2000}", "matches 2003 bytes"),
+        ("?P<secret>", "?P<other>", "group called secret"),
+        (
+            "\"text\"\n        classes",
+            "\"any\"\n        trigger = \"head\"\n        classes",
+            r"begins with \A",
+        ),
+        (
+            "positive = [{path = \".env\", text = \"abc123456\"}]",
+            "positive = []",
+            "at least one",
+        ),
+        ("text = \"abc\"}", "base64 = \"?\"}", "either text or base64"),
+    ] {
+        let error = table(&[(from, to)]).unwrap_err();
+        let RuleError::Lint { what, .. } = &error else {
+            panic!("{to}: {error:?}");
+        };
+        assert!(what.contains(why), "{what} / {why}");
+    }
+    assert!(matches!(
+        table(&[("{1,9}", "{1,9")]),
+        Err(RuleError::Regex { .. })
+    ));
+    assert!(matches!(table(&[("advice", "advise")]), Err(RuleError::Parse(_))));
+}
+
+#[test]
+fn the_table_covers_each_category_and_has_a_stable_identity() {
+    let rules = RuleSet::builtin().unwrap();
+    let mut by_category: BTreeMap<Category, usize> = BTreeMap::new();
+    for rule in rules.rules() {
+        *by_category.entry(rule.category).or_default() += 1;
+    }
+    assert_eq!(by_category.keys().copied().collect::<Vec<_>>(), Category::ALL);
+    assert_eq!(rules.digest(), RuleSet::builtin().unwrap().digest());
+    assert_ne!(rules.digest(), table(&[]).unwrap().digest());
+    assert!(rules.rules().iter().all(|rule| rule.example_counts() != (0, 0)));
+}

@@ -1,0 +1,214 @@
+//! Visibility on trees made by hand and on the upper directory of a real overlay mount.
+
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use super::*;
+
+fn id(name: &str) -> LayerId {
+    LayerId::new(name)
+}
+
+fn touch(root: &Path, path: &str) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, "new").unwrap();
+}
+
+fn whiteout(root: &Path, path: &str) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0);
+    rustix::fs::mknodat(rustix::fs::CWD, path, FileType::CharacterDevice, mode, 0).unwrap();
+}
+
+fn set(path: PathBuf, name: &str, value: &str) {
+    rustix::fs::lsetxattr(path, name, value.as_bytes(), rustix::fs::XattrFlags::empty()).unwrap();
+}
+
+/// What one upper layer, made by `make`, does to `etc/app/key`.
+fn check(name: &str, make: impl Fn(&Path), expected: &Visibility) {
+    let upper = tempfile::tempdir().unwrap();
+    make(upper.path());
+    let empty = tempfile::tempdir().unwrap();
+    let above = [(id("empty"), empty.path()), (id("upper"), upper.path())];
+    assert_eq!(visibility(b"etc/app/key", &above), *expected, "{name}");
+    assert_eq!(
+        visibility(b"etc/app/key", &above[..1]),
+        Visibility::Visible,
+        "{name}"
+    );
+}
+
+#[test]
+fn a_layer_above_hides_a_file_by_any_of_the_marks() {
+    let deleted = Visibility::Deleted { by: id("upper") };
+    let replaced = Visibility::Replaced { by: id("upper") };
+    let visible = Visibility::Visible;
+    check("untouched", |u| touch(u, "etc/app/other"), &visible);
+    check("whiteout", |u| whiteout(u, "etc/app/key"), &deleted);
+    check("whiteout of a parent", |u| whiteout(u, "etc/app"), &deleted);
+    check("oci whiteout", |u| touch(u, "etc/app/.wh.key"), &deleted);
+    check("oci whiteout of a parent", |u| touch(u, "etc/.wh.app"), &deleted);
+    check("replaced", |u| touch(u, "etc/app/key"), &replaced);
+    check(
+        "replaced by a directory",
+        |u| touch(u, "etc/app/key/x"),
+        &replaced,
+    );
+    check("parent is a file", |u| touch(u, "etc/app"), &deleted);
+    check(
+        "parent is a link to a directory with such a file",
+        |u| {
+            touch(u, "elsewhere/key");
+            std::fs::create_dir_all(u.join("etc")).unwrap();
+            symlink("../elsewhere", u.join("etc/app")).unwrap();
+        },
+        &deleted,
+    );
+    check("oci opaque", |u| touch(u, "etc/app/.wh..wh..opq"), &deleted);
+    check(
+        "another device is no whiteout",
+        |u| {
+            std::fs::create_dir_all(u.join("etc/app")).unwrap();
+            let device = rustix::fs::makedev(1, 3);
+            let mode = rustix::fs::Mode::from_raw_mode(0);
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                u.join("etc/app/key"),
+                FileType::CharacterDevice,
+                mode,
+                device,
+            )
+            .unwrap();
+        },
+        &replaced,
+    );
+}
+
+#[test]
+fn opaque_directories_and_metacopies_are_told_by_their_attributes() {
+    let deleted = Visibility::Deleted { by: id("upper") };
+    let replaced = Visibility::Replaced { by: id("upper") };
+    for prefix in ["trusted.overlay.", "user.overlay."] {
+        if prefix.starts_with("user") && !user_attributes_work() {
+            continue;
+        }
+        let opaque = |u: &Path| {
+            touch(u, "etc/app/other");
+            set(u.join("etc/app"), &format!("{prefix}opaque"), "y");
+        };
+        check("opaque", opaque, &deleted);
+        check(
+            "opaque and new",
+            |u| (opaque(u), touch(u, "etc/app/key")).1,
+            &replaced,
+        );
+        check(
+            "merging directory with the mark for its own whiteouts",
+            |u| {
+                touch(u, "etc/app/other");
+                set(u.join("etc/app"), &format!("{prefix}opaque"), "x");
+            },
+            &Visibility::Visible,
+        );
+        check(
+            "metacopy",
+            |u| {
+                touch(u, "etc/app/key");
+                set(u.join("etc/app/key"), &format!("{prefix}metacopy"), "");
+            },
+            &Visibility::Visible,
+        );
+    }
+}
+
+/// tmpfs has user attributes from Linux 6.6 on.
+fn user_attributes_work() -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    rustix::fs::lsetxattr(directory.path(), "user.x", b"y", rustix::fs::XattrFlags::empty()).is_ok()
+}
+
+#[test]
+fn the_upper_directory_of_a_real_overlay_is_understood() {
+    let base = tempfile::tempdir().unwrap();
+    let at = |name: &str| base.path().join(name);
+    // The upper directory may not lie on an overlay itself, as a temporary directory in a container does.
+    let run = |program: &str, arguments: &[&str]| {
+        let status = Command::new(program).args(arguments).status().unwrap();
+        assert!(status.success(), "{program} {arguments:?}");
+    };
+    let tmpfs = base.path().to_str().unwrap();
+    run("mount", &["-t", "tmpfs", "tmpfs", tmpfs]);
+    for directory in [
+        "lower/etc",
+        "lower/gone",
+        "lower/opaque",
+        "upper",
+        "work",
+        "merged",
+    ] {
+        std::fs::create_dir_all(at(directory)).unwrap();
+    }
+    for file in [
+        "etc/deleted",
+        "etc/replaced",
+        "etc/kept",
+        "gone/a",
+        "opaque/a",
+        "opaque/b",
+    ] {
+        std::fs::write(at("lower").join(file), "old").unwrap();
+    }
+    let options = format!("lowerdir={tmpfs}/lower,upperdir={tmpfs}/upper,workdir={tmpfs}/work");
+    run(
+        "mount",
+        &[
+            "-t",
+            "overlay",
+            "overlay",
+            "-o",
+            &options,
+            &format!("{tmpfs}/merged"),
+        ],
+    );
+    std::fs::remove_file(at("merged/etc/deleted")).unwrap();
+    std::fs::write(at("merged/etc/replaced"), "new").unwrap();
+    std::fs::remove_dir_all(at("merged/gone")).unwrap();
+    std::fs::remove_dir_all(at("merged/opaque")).unwrap();
+    std::fs::create_dir(at("merged/opaque")).unwrap();
+    std::fs::write(at("merged/opaque/b"), "new").unwrap();
+    let upper = at("upper");
+    let above = [(id("upper"), upper.as_path())];
+    let seen: Vec<Visibility> = [
+        "etc/deleted",
+        "etc/replaced",
+        "etc/kept",
+        "gone/a",
+        "opaque/a",
+        "opaque/b",
+    ]
+    .iter()
+    .map(|path| visibility(path.as_bytes(), &above))
+    .collect();
+    let exist: Vec<bool> = ["etc/deleted", "etc/kept", "gone/a", "opaque/a"]
+        .iter()
+        .map(|path| at("merged").join(path).exists())
+        .collect();
+    run("umount", &[&format!("{tmpfs}/merged")]);
+    run("umount", &[tmpfs]);
+    let deleted = Visibility::Deleted { by: id("upper") };
+    let replaced = Visibility::Replaced { by: id("upper") };
+    assert_eq!(exist, [false, true, false, false]);
+    assert_eq!(
+        seen,
+        [
+            deleted.clone(),
+            replaced.clone(),
+            Visibility::Visible,
+            deleted.clone(),
+            deleted,
+            replaced
+        ]
+    );
+}

@@ -1,0 +1,193 @@
+//! What the agent believes of a worker's answer.
+//!
+//! Invariant: title, category, severity and confidence come from the agent's own table; a path stays below its layer;
+//! every text is bounded and printable. An answer that breaks any of this is refused as a whole. Pure.
+
+use super::protocol::{WireFinding, WirePlace};
+use crate::model::{Finding, ImageId, LayerKey, Place, StoreId, text};
+use crate::scan::redact::{FINGERPRINT_DIGITS, MAX_EXCERPT};
+use crate::scan::rules::RuleSet;
+use crate::scan::summary::{MAX_PROBLEMS, ScanSummary};
+
+const MAX_PATH: usize = 40 << 10;
+const MAX_TEXT: usize = 4 << 10;
+const FIELDS: [&str; 7] = [
+    "Env",
+    "Cmd",
+    "Entrypoint",
+    "Healthcheck",
+    "OnBuild",
+    "Labels",
+    "history",
+];
+
+type Refusal = &'static str;
+
+/// A finding in a file of the layer that was asked about.
+pub(super) fn file_finding(
+    rules: &RuleSet,
+    wire: WireFinding,
+    layer: Option<&LayerKey>,
+) -> Result<Finding, Refusal> {
+    let WirePlace::File { path, line, key } = &wire.place else {
+        return Err("a finding in a configuration where a layer was asked about");
+    };
+    let path = text::unescape(path);
+    let is_below = path
+        .split(|b| *b == b'/')
+        .all(|c| !matches!(c, b"" | b"." | b".."));
+    if !is_below || path.len() > MAX_PATH || path.contains(&0) {
+        return Err("a path outside the layer");
+    }
+    let place = Place::File {
+        layer: layer.cloned(),
+        path: path.clone(),
+        line: *line,
+        key: *key,
+    };
+    finding(rules, wire, place, &path)
+}
+
+/// A finding in the configuration of the image that was asked about.
+pub(super) fn config_finding(
+    rules: &RuleSet,
+    wire: WireFinding,
+    store: &StoreId,
+    image: &ImageId,
+) -> Result<Finding, Refusal> {
+    let WirePlace::Config { field, name } = &wire.place else {
+        return Err("a finding in a file where a configuration was asked about");
+    };
+    if !FIELDS.contains(&field.as_str()) || !is_clean(name) {
+        return Err("a place that no configuration has");
+    }
+    let place = Place::ImageConfig {
+        store: store.clone(),
+        image: image.clone(),
+        field: field.clone(),
+        name: name.clone(),
+    };
+    finding(rules, wire, place, b"")
+}
+
+fn finding(rules: &RuleSet, wire: WireFinding, place: Place, path: &[u8]) -> Result<Finding, Refusal> {
+    let rule = rules.get(&wire.rule).ok_or("a rule that the table has not")?;
+    let digits = &wire.fingerprint.0;
+    if digits.len() != FINGERPRINT_DIGITS || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err("something else than a fingerprint");
+    }
+    if wire.excerpt.chars().count() > MAX_EXCERPT || !is_clean(&wire.excerpt) {
+        return Err("an excerpt that is too long or not printable");
+    }
+    Ok(Finding {
+        rule: rule.id.clone(),
+        title: rule.title.clone(),
+        category: rule.category,
+        severity: rule.severity_at(path),
+        confidence: rule.confidence,
+        place,
+        fingerprint: wire.fingerprint,
+        excerpt: wire.excerpt,
+    })
+}
+
+/// A summary with a bounded list of printable problems.
+pub(super) fn summary(summary: ScanSummary) -> Result<ScanSummary, Refusal> {
+    let is_good =
+        summary.problems.len() <= MAX_PROBLEMS && summary.problems.iter().all(|p| is_clean(&p.path));
+    if is_good {
+        Ok(summary)
+    } else {
+        Err("problems that are too many or not printable")
+    }
+}
+
+/// Text as `text::printable` gives it, which may be cut in the middle of an escape.
+fn is_clean(shown: &str) -> bool {
+    shown.len() <= MAX_TEXT
+        && shown
+            .split('\\')
+            .all(|part| text::printable(part.as_bytes()).to_string() == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DevIno, Fingerprint, KernelDev, LayerId, RuleId, Severity};
+
+    fn wire() -> WireFinding {
+        WireFinding {
+            rule: RuleId::new("private-key-pem"),
+            place: WirePlace::File {
+                path: "etc/a\\xff.key".to_owned(),
+                line: Some(1),
+                key: DevIno {
+                    dev: KernelDev(1),
+                    ino: 2,
+                },
+            },
+            fingerprint: Fingerprint("0123456789abcdef01234567".to_owned()),
+            excerpt: "-----BEGIN PRIVATE KEY-----****".to_owned(),
+        }
+    }
+
+    fn with_path(path: &str) -> WireFinding {
+        let mut changed = wire();
+        if let WirePlace::File { path: place, .. } = &mut changed.place {
+            path.clone_into(place);
+        }
+        changed
+    }
+
+    #[test]
+    fn what_a_worker_says_of_itself_is_replaced_by_what_the_table_says() {
+        let rules = RuleSet::builtin().unwrap();
+        let layer = LayerKey {
+            store: StoreId::new("s"),
+            layer: LayerId::new("l"),
+        };
+        let finding = file_finding(&rules, wire(), Some(&layer)).unwrap();
+        assert_eq!(finding.severity, Severity::Critical);
+        let Place::File { path, layer: of, .. } = finding.place else {
+            panic!("a file was reported");
+        };
+        assert_eq!((path.as_slice(), of), (&b"etc/a\xff.key"[..], Some(layer)));
+        let lowered = file_finding(&rules, with_path("usr/share/doc/x/examples/a.key"), None).unwrap();
+        assert_eq!(lowered.severity, Severity::High);
+    }
+
+    #[test]
+    fn what_a_worker_may_not_say_is_refused() {
+        let rules = RuleSet::builtin().unwrap();
+        let changed = |change: fn(&mut WireFinding)| {
+            let mut changed = wire();
+            change(&mut changed);
+            changed
+        };
+        for (name, lie) in [
+            ("rule", changed(|w| w.rule = RuleId::new("no-such-rule"))),
+            (
+                "fingerprint",
+                changed(|w| w.fingerprint = Fingerprint("hunter2".to_owned())),
+            ),
+            ("long excerpt", changed(|w| w.excerpt = "x".repeat(121))),
+            (
+                "excerpt with escape code",
+                changed(|w| w.excerpt = "\u{1b}[31m".to_owned()),
+            ),
+            (
+                "excerpt with line break",
+                changed(|w| w.excerpt = "a\nb".to_owned()),
+            ),
+            ("absolute path", with_path("/etc/shadow")),
+            ("path upwards", with_path("a/../../etc/shadow")),
+            ("escaped path upwards", with_path("\\x2e\\x2e/x")),
+            ("NUL in a path", with_path("a\\x00b")),
+            ("empty path", with_path("")),
+            ("endless path", with_path(&"a/".repeat(40_000))),
+        ] {
+            assert!(file_finding(&rules, lie, None).is_err(), "{name}");
+        }
+        assert!(config_finding(&rules, wire(), &StoreId::new("s"), &ImageId::new("i")).is_err());
+    }
+}

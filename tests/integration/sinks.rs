@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use layerwatch::config;
 use layerwatch::model::{Record, RecordKind};
-use layerwatch::sinks::alertmanager::PeerUrl;
 use layerwatch::sinks::{Alertmanager, AlertmanagerOptions, Sinks, Web, WebState};
 use layerwatch::telemetry::{Condition, Health, Hook, Metrics, Readiness, Tier};
 use layerwatch_tests::{Process, free_port, get, output, root, run, skip, tool, wait_until};
@@ -78,13 +78,23 @@ fn alerts(port: u16, matchers: &[&str]) -> Result<Vec<Value>> {
 }
 
 fn pushing(port: u16, state: &Path, metrics: &Arc<Metrics>) -> Result<Sinks> {
-    let options = AlertmanagerOptions {
+    let delivery = config::Alertmanager {
+        urls: vec![format!("http://127.0.0.1:{port}").parse()?],
+        timeout: Duration::from_secs(10),
         resend: Duration::from_secs(1),
-        state_directory: Some(state.to_owned()),
-        ..AlertmanagerOptions::new(
-            vec![PeerUrl::parse(&format!("http://127.0.0.1:{port}"))?],
-            "node-1",
-        )
+        hold: Duration::from_mins(15),
+        queue: 100,
+        ca_file: None,
+        client_certificate: None,
+        authentication: None,
+        external_labels: [].into(),
+    };
+    let state_directory = Some(state.to_owned());
+    let node = "node-1".to_owned();
+    let options = AlertmanagerOptions {
+        delivery,
+        node,
+        state_directory,
     };
     let mut sinks = Sinks::new(Arc::clone(metrics));
     let alertmanager = Alertmanager::new(options, Arc::new(jiff::Timestamp::now), Arc::new(|| 0.5))?;

@@ -141,7 +141,7 @@ async fn what_cannot_be_watched_is_said_once() {
         let target = &targets(&host, &Catalog::default(), &[])[0];
         match arming::loss(target, Path::new("/x"), &kind.into()) {
             StoreEvent::Unwatched { reason, .. } => reason.as_str(),
-            StoreEvent::Changed(_) | StoreEvent::Overflowed => "",
+            StoreEvent::Changed(_) | StoreEvent::Overflowed | StoreEvent::Failed { .. } => "",
         }
     });
     assert_eq!(reasons, ["denied", "limit"]);

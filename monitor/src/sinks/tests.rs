@@ -1,3 +1,5 @@
+//! All sinks together: counting, full queues, shutdown, delivery to several peers.
+
 use std::sync::Mutex;
 
 use axum::Router;

@@ -1,3 +1,5 @@
+//! The JSON log on a scripted disk, on real files, and behind `Sinks`.
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -1,3 +1,5 @@
+//! The HTTP client against a real server on loopback.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -7,26 +7,22 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use super::now;
-use crate::config::{self, Config};
-use crate::sinks::alertmanager::{Auth, Tls};
-use crate::sinks::{Alertmanager, AlertmanagerOptions, JsonLog, JsonLogOptions, LogTarget, Sinks, Web};
+use crate::config::Config;
+use crate::sinks::{Alertmanager, AlertmanagerOptions, JsonLog, Sinks, Web};
 use crate::telemetry::Metrics;
 
 /// The sinks that the configuration asks for, started.
 pub(super) fn sinks(config: &Config, metrics: Arc<Metrics>) -> Result<Sinks> {
     let mut sinks = Sinks::new(metrics);
-    let target = match &config.log_sink.target {
-        config::LogTarget::Stdout => LogTarget::Stdout,
-        config::LogTarget::File(path) => LogTarget::File(path.clone()),
-    };
     sinks
-        .add_json_log(JsonLog(JsonLogOptions {
-            target,
-            accesses: config.log_sink.verbose,
-        }))
+        .add_json_log(JsonLog(config.log_sink.clone()))
         .context("start the JSON log")?;
     if let Some(alertmanager) = &config.alertmanager {
-        let options = alertmanager_options(config, alertmanager)?;
+        let options = AlertmanagerOptions {
+            delivery: alertmanager.clone(),
+            node: config.node_name.clone(),
+            state_directory: Some(config.state_directory.clone()),
+        };
         let random = Arc::new(random_fraction);
         let alertmanager =
             Alertmanager::new(options, Arc::new(now), random).context("reach the Alertmanagers")?;
@@ -48,39 +44,6 @@ pub(super) async fn web(config: &Config) -> Result<Vec<Web>> {
         );
     }
     Ok(servers)
-}
-
-fn alertmanager_options(config: &Config, section: &config::Alertmanager) -> Result<AlertmanagerOptions> {
-    let peers = AlertmanagerOptions::parse_peers(section.urls.iter().map(reqwest::Url::as_str))
-        .context("read the addresses of the Alertmanagers")?;
-    let identity = section.client_certificate.as_ref();
-    Ok(AlertmanagerOptions {
-        external_labels: section.external_labels.clone(),
-        hold: section.hold,
-        resend: section.resend,
-        timeout: section.timeout,
-        queue: section.queue,
-        state_directory: Some(config.state_directory.clone()),
-        auth: match &section.authentication {
-            None => Auth::None,
-            Some(config::Authentication::Bearer(token_file)) => Auth::Bearer {
-                token_file: token_file.clone(),
-            },
-            Some(config::Authentication::Basic {
-                username,
-                password_file,
-            }) => Auth::Basic {
-                user: username.clone(),
-                password_file: password_file.clone(),
-            },
-        },
-        tls: Tls {
-            ca_file: section.ca_file.clone(),
-            cert_file: identity.map(|identity| identity.cert_file.clone()),
-            key_file: identity.map(|identity| identity.key_file.clone()),
-        },
-        ..AlertmanagerOptions::new(peers, &config.node_name)
-    })
 }
 
 /// A number from 0 to 1, to spread retries; the middle if the system has no random bytes.

@@ -8,3 +8,4 @@ mod deploy;
 mod records;
 #[cfg(test)]
 mod sinks;
+mod trust;

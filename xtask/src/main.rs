@@ -5,10 +5,13 @@
 
 mod apt;
 mod build;
+mod demo;
 mod files;
 mod process;
+mod run;
 mod say;
 mod setup;
+mod test;
 mod tidy;
 mod vm;
 mod workspace;
@@ -37,8 +40,14 @@ enum Verb {
     Setup,
     /// Build the kernel programs, then the agent with them inside
     Build(build::Options),
+    /// Run the agent on this machine's container stores; without one, the demo
+    Run(run::Options),
+    /// Show the whole way, from a pull to an alert, on a store of its own
+    Demo,
     /// Run a command in a machine with another kernel
     Vm(vm::Options),
+    /// Check and test everything; the last line counts the tests
+    Test(test::Options),
     /// Check the rules of the house that no compiler checks
     Tidy,
 }
@@ -59,6 +68,9 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Verb::Tidy => tidy::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Verb::Test(options) => test::run(&workspace, &options),
+        Verb::Run(options) => run::run(&workspace, &options),
+        Verb::Demo => demo::run(&workspace),
         Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plane::{Stage, StageCounts};
+use crate::counts::{Stage, StageCounts};
 use crate::telemetry::happenings::EventsDropped;
 use crate::telemetry::{self, DropReason, Metrics, StageOutcome};
 

@@ -22,10 +22,11 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{self, Catalog, StoreWatch};
 use crate::config::Config;
+use crate::correlate::PlaneSettings;
 use crate::enrich::{EnrichRoots, Enricher};
 use crate::kernel::{self, RingLosses, WatchMaps};
 use crate::knowledge::Knowledge;
-use crate::plane::{EventPlane, PlaneSettings};
+use crate::plane::EventPlane;
 use crate::recording::{Header, Recorder};
 use crate::sinks::{Sinks, WebState};
 use crate::survey::{self, Happening, Outputs, Survey, SurveyTask};
@@ -34,7 +35,7 @@ use crate::telemetry::{Condition, Health, Metrics, Notice, Notifier, Readiness};
 pub use clock::now;
 use events::EventTask;
 use housekeeping::Housekeeping;
-pub use start::{Preflight, Started, host_facts, start, worker};
+pub use start::{Preflight, Started, start, worker};
 
 /// Frames that may wait for the event plane: at 568 bytes each, 9 MB.
 const FRAMES: usize = 16 * 1024;
@@ -321,7 +322,9 @@ fn notify(shared: &Shared, notice: &Notice) {
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
     // A sender that is gone means stop as well.
-    stop.wait_for(|stop| *stop).await.map_or((), drop);
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        tracing::debug!("nobody is left to say stop");
+    }
 }
 
 async fn ended(task: impl Future<Output = ()>) -> Result<()> {

@@ -13,9 +13,9 @@ use caps::Capability;
 use crate::bounded;
 use crate::catalog::Host;
 use crate::config::{self, Config};
+use crate::enrich::host_facts;
 use crate::kernel::{self, Canary, Choice, KernelError, Tier, TierPreference, Tracer};
-use crate::knowledge::{AgentProcess, HostFacts};
-use crate::model::{DevIno, KernelDev};
+use crate::knowledge::HostFacts;
 use crate::privilege;
 use crate::scan::{FingerprintKey, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
@@ -54,6 +54,7 @@ impl Preflight {
 /// # Errors
 /// [`Preflight`] when no tier works; anything else is a matter of the state directory or of privileges.
 pub fn start(config: &Config) -> Result<Started> {
+    let facts = host_facts(Path::new("/proc"));
     privilege::harden().context("harden the process")?;
     let directory = &config.state_directory;
     state_directory(directory)?;
@@ -68,7 +69,7 @@ pub fn start(config: &Config) -> Result<Started> {
         tracer,
         choice,
         canary,
-        facts: host_facts(&config.stores.host_root),
+        facts,
     })
 }
 
@@ -127,28 +128,6 @@ fn give_up(tracer: &mut Tracer) -> Result<()> {
         tracing::info!("CAP_BPF is kept: this kernel refuses map updates without it");
     }
     privilege::keep_only(&keep).context("give up capabilities")
-}
-
-/// What tells the host from its containers.
-pub fn host_facts(host_root: &Path) -> HostFacts {
-    use std::os::unix::fs::MetadataExt;
-    let namespace = |path: &str| {
-        let target = std::fs::read_link(path).ok()?;
-        let text = target.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?;
-        text.parse().ok()
-    };
-    HostFacts {
-        root_device: std::fs::metadata(host_root)
-            .ok()
-            .map(|metadata| KernelDev::from_stat(metadata.dev())),
-        mount_namespace: namespace("/proc/1/ns/mnt").or_else(|| namespace("/proc/self/ns/mnt")),
-        agent: std::fs::metadata("/proc/self/exe")
-            .ok()
-            .map(|metadata| AgentProcess {
-                pid: std::process::id(),
-                exe: DevIno::of(&metadata),
-            }),
-    }
 }
 
 /// What the knowledge plane is asked to look at.

@@ -5,7 +5,6 @@
 //! commands call `Survey` directly.
 
 mod assemble;
-mod engines;
 mod inventory;
 mod scans;
 mod task;
@@ -19,6 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::catalog::{self, Catalog, Host};
+use crate::enrich::engine_executables;
 use crate::knowledge::{HostFacts, Knowledge};
 use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
 use crate::scan::{ImageRequest, LayerRequest, ScanError, ScanWorker};
@@ -188,7 +188,7 @@ impl Survey {
         };
         tokio::task::spawn_blocking(move || {
             let trust = TrustInputs::read(input.host.root());
-            let engines: Vec<DevIno> = engines::executables(&input.host);
+            let engines: Vec<DevIno> = engine_executables(input.host.root());
             Arc::new(Knowledge::from(assemble::parts(&input, &trust, engines)))
         })
         .await

@@ -3,7 +3,8 @@
 use super::Finding;
 use super::source::{Source, in_word, line_at, words};
 
-/// How many lines above unsafe code its reason may stand: a statement can begin a little earlier.
+/// How many lines above unsafe code its reason may stand: a statement can begin a little earlier. It may also be the
+/// first line of the block.
 const REASON_REACH: usize = 4;
 
 /// Packages that do not inherit the workspace's lints.
@@ -59,7 +60,7 @@ pub(super) fn unsafe_code(sources: &[Source]) -> Vec<Finding> {
         for at in words(&source.code, "unsafe").filter(|at| needs_reason(&source.code, *at)) {
             let line = line_at(&source.code, at);
             let near = lines
-                .get(line.saturating_sub(1 + REASON_REACH)..line)
+                .get(line.saturating_sub(1 + REASON_REACH)..lines.len().min(line + 1))
                 .unwrap_or_default();
             if !near.iter().any(|text| text.contains("SAFETY:")) {
                 findings.push(Finding::new(source, line, "unsafe code without a SAFETY comment"));
@@ -132,6 +133,7 @@ mod tests {
     fn unsafe_code_has_its_reason_close_by() {
         let check = |text, lines| check(unsafe_code, "a.rs", text, lines);
         check("// SAFETY: it is.\nlet a = unsafe { f() };", &[]);
+        check("fn a() {\n unsafe {\n // SAFETY: it is.\n f() }\n}", &[]);
         check("fn a() {\n unsafe { f() }\n}", &[2]);
         check("unsafe impl Send for A {}", &[1]);
         check("// SAFETY: no pointer.\nunsafe impl Send for A {}", &[]);

@@ -16,7 +16,7 @@ pub(crate) struct Source {
 
 impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
-        let code = if path.ends_with(".rs") {
+        let code = if path.rsplit_once('.').is_some_and(|(_, end)| end == "rs") {
             blank(text)
         } else {
             String::new()
@@ -77,8 +77,8 @@ pub(super) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = us
             let before = start.checked_sub(1).and_then(|at| bytes.get(at));
             let after = bytes.get(start + word.len());
             let last_in_word = word.bytes().next_back().is_some_and(in_word);
-            !before.is_some_and(|byte| in_word(*byte))
-                && !(last_in_word && after.is_some_and(|byte| in_word(*byte)))
+            !(before.is_some_and(|byte| in_word(*byte))
+                || last_in_word && after.is_some_and(|byte| in_word(*byte)))
         })
 }
 
@@ -159,7 +159,7 @@ fn literal(rest: &str, after_word: bool) -> Option<usize> {
         }
     }
     match bare.bytes().next()? {
-        b'"' => Some(prefix + quoted(bare, b'"')?),
+        b'"' => Some(prefix + quoted(bare, b'"')),
         b'\'' => Some(prefix + character(bare)?),
         _ => None,
     }
@@ -170,24 +170,24 @@ fn character(rest: &str) -> Option<usize> {
     let mut letters = rest.chars().skip(1);
     let first = letters.next()?;
     if first == '\\' {
-        quoted(rest, b'\'')
+        Some(quoted(rest, b'\''))
     } else {
         (letters.next()? == '\'').then(|| first.len_utf8() + 2)
     }
 }
 
 /// The length up to the closing quote; a backslash takes the next byte with it.
-fn quoted(rest: &str, quote: u8) -> Option<usize> {
+fn quoted(rest: &str, quote: u8) -> usize {
     let mut escaped = false;
     for (at, byte) in rest.bytes().enumerate().skip(1) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            _ if byte == quote => return Some(at + 1),
+            _ if byte == quote => return at + 1,
             _ => {}
         }
     }
-    Some(rest.len())
+    rest.len()
 }
 
 #[cfg(test)]

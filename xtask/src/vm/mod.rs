@@ -63,6 +63,24 @@ pub(crate) struct Options {
     pub(crate) command: Vec<String>,
 }
 
+impl Options {
+    /// An ordinary machine.
+    pub(crate) fn new(kernel: Kernel, command: Vec<String>) -> Self {
+        Self {
+            kernel,
+            share: None,
+            write_back: false,
+            cmdline: String::new(),
+            memory: 1024,
+            timeout: 120,
+            module: Vec::new(),
+            program: Vec::new(),
+            bare: false,
+            command,
+        }
+    }
+}
+
 /// Boots, runs the command with its output on stdout, and returns the command's exit status.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let ours = if options.bare {

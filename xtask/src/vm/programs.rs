@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 use crate::{build, process, setup};
 
 /// Name of the kernel tests inside a machine, and of their test target.
-pub(crate) const TESTS: &str = "kernel";
+const TESTS: &str = "kernel";
 
 /// Builds the agent and the kernel tests; each with its name inside the machine.
 pub(crate) fn build(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {

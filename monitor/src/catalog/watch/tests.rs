@@ -94,6 +94,19 @@ async fn a_store_that_appears_goes_and_comes_back_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_store_that_appears_while_the_watch_is_set_is_noticed() {
+    for _ in 0..50 {
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::new(directory.path());
+        let maker = host.clone();
+        let made = tokio::task::spawn_blocking(move || make(&maker, &["/a/b/c/d/e/overlay-layers"]));
+        let mut watch = start(&host, &[PathBuf::from("/a/b/c/d/e")]);
+        made.await.unwrap();
+        expect(&mut watch, &changed("/a/b/c/d/e")).await;
+    }
+}
+
+#[tokio::test]
 async fn new_targets_are_watched_and_old_ones_without_a_gap() {
     let directory = tempfile::tempdir().unwrap();
     let host = Host::new(directory.path());
@@ -173,4 +186,37 @@ async fn a_real_commit_is_one_change() {
     // Whatever Podman wrote is over by now; a reading changes nothing.
     read(&host, &roots);
     expect_silence(&mut watch).await;
+}
+
+#[tokio::test]
+async fn a_mode_on_the_way_to_a_layer_counts_and_others_do_not() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::new(directory.path());
+    make(
+        &host,
+        &[
+            "/a/s/overlay-layers",
+            "/a/s/overlay-images",
+            "/a/s/overlay/layer/diff",
+            "/a/other",
+        ],
+    );
+    let mut watch = start(&host, &[PathBuf::from("/a/s")]);
+    expect(&mut watch, &changed("/a/s")).await;
+    for (path, counts) in [
+        ("/a", true),
+        ("/a/s", true),
+        ("/a/s/overlay", true),
+        ("/a/s/overlay/layer", true),
+        ("/a/other", false),
+        ("/a/s/overlay-images", false),
+    ] {
+        std::fs::set_permissions(host.path(path), std::fs::Permissions::from_mode(0o711)).unwrap();
+        if counts {
+            expect(&mut watch, &changed("/a/s")).await;
+        } else {
+            expect_silence(&mut watch).await;
+        }
+    }
 }

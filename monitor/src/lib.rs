@@ -10,11 +10,14 @@
 //!
 //! Invariant: the event plane (`decode` to `decide`) never waits for the knowledge plane; it reads the newest snapshot.
 
+pub mod app;
 pub mod attribute;
 pub mod bounded;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod correlate;
+pub mod counts;
 pub mod decide;
 pub mod decode;
 pub mod enrich;
@@ -27,8 +30,10 @@ pub mod plane;
 pub mod privilege;
 pub mod pulls;
 pub mod recording;
+pub mod replay;
 pub mod scan;
 pub mod sinks;
+pub mod survey;
 pub mod telemetry;
 #[cfg(test)]
 pub(crate) mod testing;

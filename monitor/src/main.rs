@@ -1,4 +1,4 @@
-//! The `layerwatch` command: parses its verb and turns the outcome into an exit status.
+//! The `layerwatch` command: the scan worker under its hidden verb, everything else by `cli`.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|verb| verb == "scan-worker") && arguments.next().is_none() {
         return layerwatch::scan::worker_main();
     }
-    ExitCode::FAILURE
+    layerwatch::cli::main()
 }

@@ -5,3 +5,4 @@
 mod deploy;
 mod records;
 mod sinks;
+mod trust;

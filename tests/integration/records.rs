@@ -38,6 +38,7 @@ fn layer() -> LayerReport {
 fn process() -> ProcessReport {
     ProcessReport {
         pid: 4711,
+        comm: "cat".to_owned(),
         exe: Some("/usr/bin/cat".to_owned()),
         cmdline: Some("cat id_ed25519".to_owned()),
         ancestors: vec!["/usr/bin/bash".to_owned(), "/usr/sbin/sshd".to_owned()],

@@ -59,8 +59,8 @@ fn check(layer: &mut Layer, uid: u32, path: &str, leaf: &str, backing: bool) -> 
         file: wire(layer.secret()?),
         backing,
         uid,
-        // Inside a backing open the task has the mounter's rights; the syscall exit is outside it again.
-        effective_fsuid: if backing && through_trampoline { 0 } else { uid },
+        // A backing file is opened with the mounter's rights.
+        effective_fsuid: if backing { 0 } else { uid },
         outer_fsuid: if backing { uid } else { NO_ID },
         mounter_uid: if backing { 0 } else { NO_ID },
         result: 0,

@@ -28,7 +28,8 @@ pub(super) struct Match {
     pub(super) key: InodeKey,
     pub(super) watch: Watch,
     pub(super) outer: Option<Outer>,
-    pub(super) mounter_uid: u32,
+    /// The mounter's credentials (`struct cred`), or null.
+    pub(super) mounter: *const u8,
 }
 
 /// Whether the current process is the agent or one of its children.
@@ -93,7 +94,6 @@ pub(super) unsafe fn emit(found: &Match, counters: *mut Counters) {
         (*record).watch_flags = found.watch.flags;
         (*record).result = found.result;
         (*record).open_flags = found.open_flags;
-        (*record).mounter_uid = found.mounter_uid;
         let (outer_ino, outer_dev, outer_fsuid) = found
             .outer
             .map_or((0, 0, NO_ID), |outer| (outer.ino, outer.dev, outer.fsuid));
@@ -109,7 +109,7 @@ pub(super) unsafe fn emit(found: &Match, counters: *mut Counters) {
             (*record).flags |= flags::GENERATION_DIFFERS;
         }
         (*record).mode = u32::from(Probe::load::<u16>(found.inode, offset!(inode_mode)));
-        task::describe(record);
+        task::describe(record, found.mounter);
         let (length, truncated) = path::write(found.dentry, (&raw mut (*record).path).cast());
         (*record).path_length = length;
         if truncated {

@@ -5,7 +5,7 @@
 
 use aya_ebpf::macros::{btf_tracepoint, fexit};
 use aya_ebpf::programs::{BtfTracePointContext, FExitContext};
-use layerwatch_ebpf::{InodeKey, NO_ID, flags, hooks, kinds, watch_flags};
+use layerwatch_ebpf::{InodeKey, flags, hooks, kinds, watch_flags};
 
 use super::emit::{self, Match};
 use super::fields::{Direct, Load, Probe, offset};
@@ -47,7 +47,11 @@ fn fexit_file_open(context: FExitContext) -> u32 {
             backing,
             outer: None,
             // Inside a backing open the task runs with the mounter's credentials.
-            mounter_uid: if backing { task::current_fsuid() } else { NO_ID },
+            mounter: if backing {
+                task::current_credentials()
+            } else {
+                core::ptr::null()
+            },
         };
         open::judge::<Direct>(&opened, counters);
     }
@@ -92,7 +96,7 @@ fn fexit_rename(context: FExitContext) -> u32 {
             key,
             watch,
             outer: None,
-            mounter_uid: NO_ID,
+            mounter: core::ptr::null(),
         };
         emit::emit(&found, counters);
     }
@@ -180,7 +184,7 @@ unsafe fn directly(
             dentry: Probe::pointer(file, offset!(file_path_dentry)),
             backing: false,
             outer: None,
-            mounter_uid: NO_ID,
+            mounter: core::ptr::null(),
         };
         open::judge::<Probe>(&opened, counters);
     }
@@ -219,7 +223,7 @@ unsafe fn through_overlay(
             dentry,
             backing: true,
             outer: Some(outer),
-            mounter_uid: overlay::mounter_uid(outer_sb).unwrap_or(NO_ID),
+            mounter: overlay::mounter(outer_sb),
         };
         open::judge::<Probe>(&opened, counters);
     }

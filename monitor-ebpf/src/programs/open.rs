@@ -4,7 +4,7 @@
 //! scanned layer is reported once per process and user in a window, through an overlay it is only counted; content of a
 //! layer that has not been scanned is always reported.
 
-use layerwatch_ebpf::{Counters, InodeKey, NO_ID, Watch, flags, kinds, watch_flags};
+use layerwatch_ebpf::{Counters, InodeKey, Watch, flags, kinds, watch_flags};
 
 use super::emit::{self, Match};
 use super::fields::{Load, offset};
@@ -37,7 +37,8 @@ pub(super) struct Opened {
     /// Through an overlay.
     pub(super) backing: bool,
     pub(super) outer: Option<Outer>,
-    pub(super) mounter_uid: u32,
+    /// The mounter's credentials (`struct cred`); null where there is none or it is not known.
+    pub(super) mounter: *const u8,
 }
 
 /// Whether any watched inode is on the device.
@@ -149,12 +150,12 @@ unsafe fn describe<L: Load>(
     // SAFETY: as for `judge`.
     let open_flags = unsafe { L::load(opened.file, offset!(file_flags)) };
     let mut outer = None;
-    let mut mounter_uid = NO_ID;
+    let mut mounter = core::ptr::null();
     let mut bits = extra;
     if opened.backing {
         bits |= flags::BACKING;
         outer = opened.outer.or_else(overlay::take_outer);
-        mounter_uid = opened.mounter_uid;
+        mounter = opened.mounter;
     }
     Match {
         hook: opened.hook,
@@ -168,6 +169,6 @@ unsafe fn describe<L: Load>(
         key,
         watch,
         outer,
-        mounter_uid,
+        mounter,
     }
 }

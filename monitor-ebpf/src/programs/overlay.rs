@@ -82,19 +82,20 @@ pub(super) unsafe fn real_dentry(inode: *const u8) -> Option<*const u8> {
     }
 }
 
-/// Who mounted an overlay: the uid of `ovl_fs.creator_cred`.
+/// Whose rights an overlay's backing files are opened with: `ovl_fs.creator_cred`, or null where it is not known.
 ///
 /// # Safety
 /// `sb` is an overlay superblock.
 #[inline(always)]
-pub(super) unsafe fn mounter_uid(sb: *const u8) -> Option<u32> {
+pub(super) unsafe fn mounter(sb: *const u8) -> *const u8 {
     if offset!(ovl_fs_creator_cred) == Offsets::ABSENT {
-        return None;
+        return core::ptr::null();
     }
     // SAFETY: fault-safe loads.
     unsafe {
-        let ovl_fs = Probe::pointer(sb, offset!(sb_fs_info));
-        let cred = Probe::pointer(ovl_fs, offset!(ovl_fs_creator_cred));
-        (!cred.is_null()).then(|| Probe::load::<u32>(cred, offset!(cred_uid)))
+        Probe::pointer(
+            Probe::pointer(sb, offset!(sb_fs_info)),
+            offset!(ovl_fs_creator_cred),
+        )
     }
 }

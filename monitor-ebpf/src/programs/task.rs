@@ -44,12 +44,20 @@ fn current() -> *const u8 {
     unsafe { bpf_get_current_task() as *const u8 }
 }
 
-/// Fills in all that the record says of the current task.
+/// The credentials whose rights the kernel uses now (`task->cred`).
+#[inline(always)]
+pub(super) fn current_credentials() -> *const u8 {
+    // SAFETY: a fault-safe load.
+    unsafe { Probe::pointer(current(), offset!(task_cred)) }
+}
+
+/// Fills in all that the record says of the current task; `mounter` are the credentials that an overlay opens its
+/// backing files with, or null: they are the effective ones of a backing open, also where the hook ran outside it.
 ///
 /// # Safety
 /// `record` is writable.
 #[inline(always)]
-pub(super) unsafe fn describe(record: *mut Record) {
+pub(super) unsafe fn describe(record: *mut Record, mounter: *const u8) {
     let task = current();
     // SAFETY: the caller's `record`; every load is fault-safe.
     unsafe {
@@ -79,10 +87,13 @@ pub(super) unsafe fn describe(record: *mut Record) {
             Probe::pointer(task, offset!(task_real_cred)),
             &raw mut (*record).real,
         );
-        credentials(
-            Probe::pointer(task, offset!(task_cred)),
-            &raw mut (*record).effective,
-        );
+        if mounter.is_null() {
+            credentials(current_credentials(), &raw mut (*record).effective);
+            (*record).mounter_uid = NO_ID;
+        } else {
+            credentials(mounter, &raw mut (*record).effective);
+            (*record).mounter_uid = (*record).effective.uid;
+        }
     }
 }
 

@@ -4,12 +4,13 @@
 //! is reported, never passed over. Candidates come from the agent's configuration, the engines' own files, the mount
 //! table and the engines' defaults; the environment of the agent is nobody's configuration. Called by `catalog::read`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::marks::{StoreRoot, recognise};
 use super::mounts::{Mount, MountTable};
-use super::problem::{Problem, ProblemKind};
-use super::{Host, engine_config};
-use crate::model::Driver;
+use super::problem::{Problem, ProblemKind, chain};
+use super::{Host, HostError, engine_config};
 
 /// Rootful defaults and well-known places: containers/storage, then engines that embed something of their own.
 const KNOWN_ROOTS: &[&str] = &[
@@ -27,51 +28,6 @@ const KNOWN_ROOTS: &[&str] = &[
 /// containers/storage's default graph root for root (`defaultGraphRoot`, storage/types/options.go).
 const DEFAULT_ROOT: &str = "/var/lib/containers/storage";
 
-/// What lies in a root, by a directory or file that only this kind of store has.
-const MARKS: &[(&str, Mark)] = &[
-    ("overlay-layers", Mark::Read(Driver::Overlay)),
-    ("overlay-images", Mark::Read(Driver::Overlay)),
-    ("vfs-layers", Mark::NotYet("containers/storage with driver vfs")),
-    (
-        "btrfs-layers",
-        Mark::NotYet("containers/storage with driver btrfs"),
-    ),
-    ("zfs-layers", Mark::NotYet("containers/storage with driver zfs")),
-    ("image/overlay2", Mark::NotYet("Docker with driver overlay2")),
-    ("image/vfs", Mark::NotYet("Docker with driver vfs")),
-    ("image/btrfs", Mark::NotYet("Docker with driver btrfs")),
-    ("image/zfs", Mark::NotYet("Docker with driver zfs")),
-    (
-        "image/fuse-overlayfs",
-        Mark::NotYet("Docker with driver fuse-overlayfs"),
-    ),
-    (
-        "image/devicemapper",
-        Mark::NotYet("Docker with driver devicemapper"),
-    ),
-    ("io.containerd.metadata.v1.bolt", Mark::NotYet("containerd")),
-    (
-        "containerd/daemon/io.containerd.metadata.v1.bolt",
-        Mark::NotYet("Docker's own containerd"),
-    ),
-    ("runc-overlayfs", Mark::NotYet("BuildKit")),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Mark {
-    Read(Driver),
-    NotYet(&'static str),
-}
-
-/// A root that is a store, by its host path without links.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct StoreRoot {
-    /// The host path, without links.
-    pub(super) path: PathBuf,
-    /// How its layers lie.
-    pub(super) driver: Driver,
-}
-
 /// Every readable store, first found first, each once; what else was met goes to `problems`.
 pub(super) fn stores(
     host: &Host,
@@ -80,27 +36,28 @@ pub(super) fn stores(
     problems: &mut Vec<Problem>,
 ) -> Vec<StoreRoot> {
     let mut found: Vec<StoreRoot> = Vec::new();
+    let mut visited = BTreeSet::new();
     for candidate in candidates(host, configured, mounts, problems) {
         let must_exist = configured.contains(&candidate);
-        let root = match host.resolve(&candidate) {
-            Ok(root) => root,
-            Err(error) if error.is_not_found() && !must_exist => continue,
-            Err(error) => {
-                let kind = if error.is_not_found() {
-                    ProblemKind::MissingStore
-                } else {
-                    ProblemKind::Unreadable
-                };
-                let cause = crate::catalog::problem::chain(&error);
-                problems.push(Problem::new(kind, &candidate, "find the store", &cause));
-                continue;
+        match host.resolve(&candidate) {
+            Ok(root) if visited.insert(root.clone()) => {
+                found.extend(recognise(host, &root, must_exist, problems));
             }
-        };
-        if found.iter().all(|store| store.path != root) {
-            found.extend(recognise(host, &root, must_exist, problems));
+            Ok(_) => {}
+            Err(error) if error.is_not_found() && !must_exist => {}
+            Err(error) => problems.push(unreachable(&candidate, &error)),
         }
     }
     found
+}
+
+fn unreachable(candidate: &Path, error: &HostError) -> Problem {
+    let kind = if error.is_not_found() {
+        ProblemKind::MissingStore
+    } else {
+        ProblemKind::Unreadable
+    };
+    Problem::new(kind, candidate, "find the store", &chain(error))
 }
 
 /// The roots at which a store of a kind that is read may appear later: configured, in configuration files, default.
@@ -126,69 +83,11 @@ fn candidates(
 }
 
 fn once_each(roots: Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     roots
         .into_iter()
         .filter(|root| seen.insert(root.clone()))
         .collect()
-}
-
-/// What is in a root: the readable stores in it.
-fn recognise(host: &Host, root: &Path, must_exist: bool, problems: &mut Vec<Problem>) -> Vec<StoreRoot> {
-    let mut found: Vec<StoreRoot> = Vec::new();
-    let mut unread = 0;
-    for (mark, meaning) in MARKS {
-        match host.path(root.join(mark)).symlink_metadata() {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => continue,
-            Err(error) if is_absent(&error) => continue,
-            Err(error) => {
-                problems.push(Problem::new(
-                    ProblemKind::Unreadable,
-                    root,
-                    "look for a store",
-                    &error.to_string(),
-                ));
-                return found;
-            }
-        }
-        match meaning {
-            Mark::NotYet(what) => {
-                unread += 1;
-                let cause = format!("{what} is not read yet: its layers are neither scanned nor watched");
-                problems.push(Problem::new(
-                    ProblemKind::UnsupportedStore,
-                    root,
-                    "read the store",
-                    &cause,
-                ));
-            }
-            Mark::Read(driver) if found.iter().all(|store| store.driver != *driver) => {
-                found.push(StoreRoot {
-                    path: root.to_owned(),
-                    driver: *driver,
-                });
-            }
-            Mark::Read(_) => {}
-        }
-    }
-    if must_exist && unread == 0 && found.is_empty() {
-        let cause = "the directory holds no store";
-        problems.push(Problem::new(
-            ProblemKind::MissingStore,
-            root,
-            "find the store",
-            cause,
-        ));
-    }
-    found
-}
-
-fn is_absent(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-    )
 }
 
 /// Roots that a mount gives away: an engine's own bind mount, or the directories of an overlay.

@@ -11,6 +11,7 @@ mod discover;
 mod engine_config;
 mod host;
 mod lookup;
+mod marks;
 mod mounts;
 mod problem;
 mod watch;

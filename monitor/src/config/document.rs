@@ -76,6 +76,12 @@ impl Document {
                 (DeValue::Table(spanned), Value::Table(values)) if is_section(&full) => {
                     self.add(&full, spanned, values, source)?;
                 }
+                _ if is_section(&full) => {
+                    return Err(ConfigError::NotASection {
+                        at: position,
+                        section: full,
+                    });
+                }
                 _ => return Err(unknown(Origin::File(position), &full)),
             }
         }

@@ -107,6 +107,14 @@ pub enum ConfigError {
         /// The nearest key that does.
         suggestion: Option<&'static str>,
     },
+    /// A value where a section belongs.
+    #[error("{at}: \"{section}\" is a section, not a key: write [{section}]")]
+    NotASection {
+        /// Where.
+        at: Position,
+        /// The section.
+        section: String,
+    },
     /// A value of another type than the key's.
     #[error("{origin}: {key}: expected {expected}")]
     WrongType {

@@ -50,7 +50,7 @@ pub fn reference() -> String {
 pub fn example() -> String {
     let mut out = String::from(
         "# Layerwatch's configuration with every key at its default: delete what you do not change.\n\
-         # Flags and LAYERWATCH_* variables come before this file; docs/configuration.md says more.\n",
+         # Flags and LAYERWATCH_* variables come before this file; docs/configuration.md says more.\n\n",
     );
     let mut section = "";
     for key in KEYS {

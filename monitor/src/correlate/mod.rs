@@ -6,18 +6,20 @@
 
 mod parking;
 mod repeats;
+mod settings;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::attribute::{Unattributed, attribute};
+use crate::counts::StageCounts;
 use crate::judge;
 use crate::knowledge::Knowledge;
 use crate::model::{Access, Assessment, Attribution, Severity, Sighting, Via, WatchMatch};
-use crate::plane::{PlaneSettings, StageCounts};
 use parking::{Parked, Parking};
 use repeats::{RepeatKey, Repeats};
+pub use settings::PlaneSettings;
 
 /// A judged access on its way to `decide`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -68,6 +70,11 @@ impl Correlator {
             parking: Parking::new(settings.parked_max, settings.park_seconds),
             repeats: Repeats::new(settings.repeats_max, settings.repeat_seconds),
         }
+    }
+
+    /// The newest snapshot.
+    pub fn knowledge(&self) -> &Arc<Knowledge> {
+        &self.knowledge
     }
 
     /// Takes one access.

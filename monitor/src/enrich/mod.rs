@@ -7,6 +7,7 @@
 mod cache;
 mod cgroups;
 mod container;
+mod host;
 mod procfs;
 #[cfg(test)]
 mod tests;
@@ -15,13 +16,25 @@ mod users;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::text::printable;
 use crate::model::{Access, Actor, Process, ProcessKey, Tgid};
 use cache::Cache;
 use cgroups::Cgroups;
 pub use container::container_of;
+pub use host::{engine_executables, host_facts};
 use procfs::Procfs;
 use users::Users;
+
+/// What is told about the process behind one access.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    /// The process.
+    pub actor: Actor,
+    /// The host's name of the user that the access counts for.
+    pub user: Option<String>,
+}
 
 /// Where the plane learns who is behind an access.
 pub trait Actors: Debug {

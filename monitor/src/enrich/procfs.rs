@@ -47,7 +47,7 @@ impl Procfs {
     pub(super) fn new(root: PathBuf, ticks_per_second: u64) -> Self {
         Self {
             root,
-            tick_ns: 1_000_000_000 / ticks_per_second.max(1),
+            tick_ns: (1_000_000_000 / ticks_per_second.max(1)).max(1),
         }
     }
 

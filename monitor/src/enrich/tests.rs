@@ -108,8 +108,11 @@ fn a_reused_process_id_is_not_blamed() {
         let parents: Vec<u32> = actor.ancestors.iter().map(|one| one.pid).collect();
         assert_eq!(parents, [50], "{name}: the parent lives still");
     }
-    let mut unknown = access(100, 9000);
-    unknown.process_start_ns = 0;
+    host.process(100, 50, 0, "0::/docker/x\n");
+    let unknown = Access {
+        process_start_ns: 0,
+        ..access(100, 0)
+    };
     assert!(
         host.enricher().actor(&unknown).gone,
         "a start that could not be read"

@@ -91,6 +91,8 @@ fn is_engine_at_work(sighting: &Sighting, knowledge: &Knowledge) -> bool {
 
 /// Through the overlay that is the process's own root, mounted by host root or by the store's owner.
 ///
+/// Uid 0 alone is not host root: a container's root is uid 0 too, and in a user namespace of its own it may mount an
+/// overlay of anything it can read. Inside an overlay the subjective credentials are the mounter's and tell.
 /// Not where the host's own root is that overlay: then every process of the host would pass.
 fn is_own_root(access: &Access, owner: Option<u32>, host: &HostFacts) -> bool {
     let Some(overlay) = access.outer_device else {
@@ -98,10 +100,11 @@ fn is_own_root(access: &Access, owner: Option<u32>, host: &HostFacts) -> bool {
     };
     let own =
         access.via == Via::Overlay && overlay == access.root_device && host.root_device != Some(overlay);
-    let trusted = access
-        .mounter_uid
-        .is_some_and(|uid| uid == 0 || Some(uid) == owner);
-    own && trusted && !access.incomplete
+    let mounted_by_owner = match access.mounter_uid {
+        Some(0) => access.effective.user_namespace_level == 0,
+        mounter => mounter.is_some() && mounter == owner,
+    };
+    own && mounted_by_owner && !access.incomplete
 }
 
 /// The owner of a rootless store, or a process in a user namespace they made: rootless containers run as sub-uids.

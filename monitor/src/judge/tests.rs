@@ -97,6 +97,22 @@ fn a_container_reads_its_own_root_file_system() {
         },
         Some(Sanction::OwnRootFileSystem),
     );
+    check(
+        "mounted by a container's root in its user namespace",
+        |s| {
+            s.through_own_root(0);
+            s.record.effective.user_namespace_level = 1;
+        },
+        None,
+    );
+    check(
+        "mounted by host root for a user namespace",
+        |s| {
+            s.through_own_root(0);
+            s.record.real.user_namespace_level = 1;
+        },
+        Some(Sanction::OwnRootFileSystem),
+    );
     check("mounted by a user", |s| s.through_own_root(1000), None);
     check(
         "mounted by nobody knows whom",

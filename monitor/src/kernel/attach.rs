@@ -192,6 +192,17 @@ impl Tracer {
         &self.absent_fields
     }
 
+    /// Works on the watch maps as long as they are still here.
+    ///
+    /// # Errors
+    /// `KernelError::Absent` after `take_maps`, else what `work` says.
+    pub fn with_maps<T>(
+        &mut self,
+        work: impl FnOnce(&mut WatchMaps) -> Result<T, KernelError>,
+    ) -> Result<T, KernelError> {
+        work(self.maps.as_mut().ok_or(KernelError::Absent("maps"))?)
+    }
+
     /// The watch maps, once.
     pub fn take_maps(&mut self) -> Option<WatchMaps> {
         self.maps.take()

@@ -30,7 +30,9 @@ pub struct WatchSet {
 /// What one hook counted, over all processors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCounters {
-    /// The hook's name, a metric label.
+    /// The hook's number on the wire (`layerwatch_ebpf::hooks`).
+    pub number: u16,
+    /// The program's name.
     pub hook: &'static str,
     /// The sums.
     pub counters: Counters,
@@ -134,7 +136,11 @@ impl WatchMaps {
                     .iter()
                     .map(|bytes| bytemuck::cast(*bytes))
                     .fold(Counters::default(), sum);
-                Ok(HookCounters { hook: name, counters })
+                Ok(HookCounters {
+                    number: *hook,
+                    hook: name,
+                    counters,
+                })
             })
             .collect()
     }

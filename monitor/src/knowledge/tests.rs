@@ -26,7 +26,12 @@ fn lookups_are_by_inode() {
     let knowledge = Scene::new().knowledge();
     let store = |found: Option<&Store>| found.map(|store| store.id.to_string());
     let name = Some("overlay@/storage".to_owned());
-    for (ino, directory, index) in [(1, &name, &None), (2, &name, &name), (3, &name, &None), (4, &None, &None)] {
+    for (ino, directory, index) in [
+        (1, &name, &None),
+        (2, &name, &name),
+        (3, &name, &None),
+        (4, &None, &None),
+    ] {
         assert_eq!(&store(knowledge.store_of_directory(key(ino))), directory, "{ino}");
         assert_eq!(&store(knowledge.store_of_index(key(ino))), index, "{ino}");
     }

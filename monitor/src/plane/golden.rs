@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::frames::{Scene, after, boot, key};
 use super::*;
+use crate::model::Actor;
 
 /// Says what its scene says.
 #[derive(Debug)]

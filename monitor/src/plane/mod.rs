@@ -3,7 +3,6 @@
 //! Invariant: no I/O but what the given `Actors` does, no clock (`now` is an argument) and no waiting: what cannot be
 //! judged yet is parked. Each call leaves the books balanced. Called by the agent's event task and by `replay`.
 
-mod counts;
 #[cfg(test)]
 pub(crate) mod frames;
 #[cfg(test)]
@@ -15,54 +14,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::correlate::{Correlated, Correlator};
+use crate::correlate::{Correlated, Correlator, PlaneSettings};
+use crate::counts::StageCounts;
 use crate::decide;
 use crate::decode::{BootClock, decode};
-use crate::enrich::Actors;
+use crate::enrich::{Actors, Facts};
 use crate::judge;
 use crate::knowledge::Knowledge;
-use crate::model::{Access, Actor, Operation, Record, Sighting};
+use crate::model::{Access, Operation, Record, Sighting};
 use crate::pulls::PullSignal;
 use crate::recording::Recorder;
-pub use counts::{Flow, Stage, StageCounts};
-
-/// The plane's bounds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct PlaneSettings {
-    /// How many accesses wait for knowledge at most; the oldest is reported as unknown when one more comes.
-    pub parked_max: usize,
-    /// How long an access waits for knowledge, seconds.
-    pub park_seconds: u32,
-    /// How long repeats of an access are counted instead of reported, seconds; 0 reports each.
-    pub repeat_seconds: u32,
-    /// How many different accesses are remembered for that; what does not fit is reported each time.
-    pub repeats_max: usize,
-    /// Report sanctioned accesses and ordinary reads through overlays too.
-    pub verbose: bool,
-}
-
-impl Default for PlaneSettings {
-    fn default() -> Self {
-        Self {
-            parked_max: 4096,
-            park_seconds: 60,
-            repeat_seconds: 60,
-            repeats_max: 4096,
-            verbose: false,
-        }
-    }
-}
-
-/// What the plane was told about the process behind one access.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Facts {
-    /// The process.
-    pub actor: Actor,
-    /// The host's name of the user that the access counts for.
-    pub user: Option<String>,
-}
 
 /// How many pull signals wait to be taken at most; more say nothing new, the index is read again anyway.
 const SIGNALS_MAX: usize = 1024;
@@ -73,7 +35,6 @@ pub struct EventPlane {
     boot: BootClock,
     actors: Box<dyn Actors + Send>,
     correlator: Correlator,
-    knowledge: Arc<Knowledge>,
     signals: VecDeque<PullSignal>,
     last_canary: Option<Timestamp>,
     recorder: Option<Recorder>,
@@ -87,7 +48,6 @@ impl EventPlane {
             boot,
             actors,
             correlator: Correlator::new(settings),
-            knowledge: Arc::default(),
             signals: VecDeque::new(),
             last_canary: None,
             recorder: None,
@@ -97,7 +57,7 @@ impl EventPlane {
 
     /// Records all that comes in from now on, the present knowledge first.
     pub fn record_to(&mut self, mut recorder: Recorder, now: Timestamp) {
-        recorder.knowledge(&self.knowledge, now);
+        recorder.knowledge(self.correlator.knowledge(), now);
         self.recorder = Some(recorder);
     }
 
@@ -154,7 +114,6 @@ impl EventPlane {
         if let Some(recorder) = &mut self.recorder {
             recorder.knowledge(&knowledge, now);
         }
-        self.knowledge = Arc::clone(&knowledge);
         let correlated = self.correlator.snapshot_changed(knowledge, now, &mut self.counts);
         self.decide(correlated)
     }
@@ -193,7 +152,8 @@ impl EventPlane {
     fn enrich(&mut self, access: Access, facts: Facts) -> Sighting {
         self.counts.enrich.received += 1;
         let Facts { actor, user } = facts;
-        let subject = judge::subject(&access, &actor, user, self.knowledge.host());
+        let host = self.correlator.knowledge().host();
+        let subject = judge::subject(&access, &actor, user, host);
         Sighting {
             access,
             actor,
@@ -202,7 +162,7 @@ impl EventPlane {
     }
 
     fn signal(&mut self, sighting: Sighting) {
-        let Some(store) = self.knowledge.store_of_index(sighting.access.watch) else {
+        let Some(store) = self.correlator.knowledge().store_of_index(sighting.access.watch) else {
             self.counts.enrich.drop("unknown-index");
             return;
         };

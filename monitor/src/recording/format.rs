@@ -8,9 +8,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::correlate::PlaneSettings;
 use crate::decode::BootClock;
+use crate::enrich::Facts;
 use crate::knowledge::Knowledge;
-use crate::plane::{Facts, PlaneSettings};
 
 /// Rises with each change of the lines.
 pub const FORMAT_VERSION: u32 = 1;
@@ -46,7 +47,7 @@ impl Header {
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// The first.
     Header(Box<Header>),
     /// A snapshot became the newest.

@@ -1,16 +1,13 @@
-//! Record and replay: what came into the event plane, in order of arrival, so that the same lines come out again with
+//! Recording: what came into the event plane, in order of arrival, so that the same lines come out again with
 //! no kernel and no privileges.
 //!
 //! Invariant: JSON lines: a header, then knowledge snapshots, frames with the facts about their process, and the ticks
 //! that mattered, each with its `now`, then an end mark. A recording names paths and command lines, so its file is
-//! 0600; it holds no secret, for nothing outside `scan` does. Used by the event plane and by `layerwatch replay`.
+//! 0600; it holds no secret, for nothing outside `scan` does. Written by the event plane, read by `replay`.
 
 mod format;
 mod recorder;
-mod replay;
-#[cfg(test)]
-mod tests;
 
+pub(crate) use format::Line;
 pub use format::{FORMAT_VERSION, Header};
 pub use recorder::{RecordError, Recorder, RecorderCounts};
-pub use replay::{Replay, ReplayError, replay};

@@ -15,8 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use super::format::{Header, Line};
+use crate::enrich::Facts;
 use crate::knowledge::Knowledge;
-use crate::plane::Facts;
 
 /// Why a recording could not be begun or ended.
 #[derive(Debug, thiserror::Error)]

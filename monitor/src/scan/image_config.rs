@@ -33,7 +33,7 @@ struct RawImage {
 struct Text {
     field: &'static str,
     name: String,
-    text: String,
+    content: String,
 }
 
 impl Scanner {
@@ -53,7 +53,7 @@ impl Scanner {
         let mut seen = BTreeSet::new();
         let mut findings = Vec::new();
         for text in texts(&raw) {
-            for kept in self.scan_text(text.text.as_bytes()) {
+            for kept in self.scan_text(text.content.as_bytes()) {
                 let place = Place::ImageConfig {
                     store: store.clone(),
                     image: image.clone(),
@@ -73,30 +73,30 @@ impl Scanner {
 fn texts(image: &RawImage) -> Vec<Text> {
     let config = &image.config;
     let mut texts = Vec::new();
-    for variable in strings(&config["Env"]) {
+    for variable in strings(at(config, "/Env")) {
         let name = variable.split_once('=').map_or(variable, |(name, _)| name);
         texts.push(Text {
             field: "Env",
             name: short(name),
-            text: variable.to_owned(),
+            content: variable.to_owned(),
         });
     }
     for (field, value) in [
-        ("Cmd", &config["Cmd"]),
-        ("Entrypoint", &config["Entrypoint"]),
-        ("Healthcheck", &config["Healthcheck"]["Test"]),
-        ("OnBuild", &config["OnBuild"]),
+        ("Cmd", at(config, "/Cmd")),
+        ("Entrypoint", at(config, "/Entrypoint")),
+        ("Healthcheck", at(config, "/Healthcheck/Test")),
+        ("OnBuild", at(config, "/OnBuild")),
     ] {
         let words: Vec<&str> = strings(value).collect();
         if !words.is_empty() {
             texts.push(Text {
                 field,
                 name: String::new(),
-                text: words.join(" "),
+                content: words.join(" "),
             });
         }
     }
-    let labels: BTreeMap<&str, &str> = config["Labels"]
+    let labels: BTreeMap<&str, &str> = at(config, "/Labels")
         .as_object()
         .into_iter()
         .flatten()
@@ -106,7 +106,7 @@ fn texts(image: &RawImage) -> Vec<Text> {
         texts.push(Text {
             field: "Labels",
             name: short(name),
-            text: format!("{name}={value}"),
+            content: format!("{name}={value}"),
         });
     }
     texts.extend(history(&image.history));
@@ -124,10 +124,15 @@ fn history(history: &Value) -> impl Iterator<Item = Text> {
                 Some(Text {
                     field: "history",
                     name: number.to_string(),
-                    text: step.get(key)?.as_str()?.to_owned(),
+                    content: step.get(key)?.as_str()?.to_owned(),
                 })
             })
         })
+}
+
+/// The value at a JSON pointer (RFC 6901); null if there is none.
+fn at<'a>(config: &'a Value, pointer: &str) -> &'a Value {
+    config.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 /// A list of strings, or one string; anything else is none.

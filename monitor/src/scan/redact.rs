@@ -93,9 +93,8 @@ pub(super) fn excerpt(haystack: &[u8], whole: &Range<usize>, secrets: &[Range<us
             continue;
         }
         match haystack.get(at) {
-            None => break,
             Some(b'\n' | b'\r') if masked.is_empty() => {}
-            Some(b'\n' | b'\r') => break,
+            None | Some(b'\n' | b'\r') => break,
             Some(byte) => masked.push(*byte),
         }
         at += 1;
@@ -157,10 +156,18 @@ mod tests {
     #[test]
     fn cutting_comes_after_masking() {
         let text = format!("{}secret-at-the-end", "x".repeat(115));
-        let shown = excerpt(text.as_bytes(), &(0..text.len()), &[115..text.len()]);
+        let shown = excerpt(
+            text.as_bytes(),
+            &(0..text.len()),
+            std::slice::from_ref(&(115..text.len())),
+        );
         assert_eq!(shown, format!("{}****", "x".repeat(115)));
         let long = format!("{}=secret", "x".repeat(300));
-        let shown = excerpt(long.as_bytes(), &(0..long.len()), &[301..long.len()]);
+        let shown = excerpt(
+            long.as_bytes(),
+            &(0..long.len()),
+            std::slice::from_ref(&(301..long.len())),
+        );
         assert_eq!((shown.chars().count(), shown.ends_with('…')), (MAX_EXCERPT, true));
     }
 

@@ -20,7 +20,7 @@ use crate::telemetry::happenings::{AccessRecorded, AlertRaised, ImagePulled, Rec
 use crate::telemetry::{Metrics, SinkName};
 
 pub use alertmanager::{Alertmanager, AlertmanagerError, AlertmanagerOptions};
-pub use json_log::{JsonLog, JsonLogError, JsonLogOptions, LogTarget};
+pub use json_log::{JsonLog, JsonLogError};
 pub use web::{Web, WebError, WebState};
 
 /// The wall clock, passed in.

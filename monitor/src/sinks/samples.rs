@@ -1,5 +1,8 @@
 //! Records for the tests of this module: the golden files of the integration tests, read back.
 
+use std::time::Duration;
+
+use crate::config;
 use crate::model::{Alert, Record, RecordKind, StateReport};
 
 fn record(text: &str) -> Record {
@@ -36,4 +39,19 @@ pub(crate) fn state() -> StateReport {
         panic!("the golden file of a state is none");
     };
     state
+}
+
+/// The configuration's defaults for these peers.
+pub(crate) fn delivery(urls: Vec<reqwest::Url>) -> config::Alertmanager {
+    config::Alertmanager {
+        urls,
+        timeout: Duration::from_secs(10),
+        resend: Duration::from_mins(1),
+        hold: Duration::from_mins(15),
+        queue: 10_000,
+        ca_file: None,
+        client_certificate: None,
+        authentication: None,
+        external_labels: [].into(),
+    }
 }

@@ -1,3 +1,5 @@
+//! All sinks together: counting, full queues, shutdown, delivery to several peers.
+
 use std::sync::Mutex;
 
 use axum::Router;
@@ -80,7 +82,7 @@ async fn a_sink_that_hangs_is_named_at_the_end() {
 }
 
 /// An Alertmanager that remembers what it gets.
-async fn alertmanager() -> (alertmanager::PeerUrl, Heard) {
+async fn alertmanager() -> (reqwest::Url, Heard) {
     let heard = Heard::default();
     let answer = |State(heard): State<Heard>, body: String| async move {
         let alerts: Vec<Value> = serde_json::from_str(&body).unwrap();
@@ -90,7 +92,7 @@ async fn alertmanager() -> (alertmanager::PeerUrl, Heard) {
         .route("/api/v2/alerts", post(answer))
         .with_state(Arc::clone(&heard));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = alertmanager::PeerUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let url = reqwest::Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     (url, heard)
 }
@@ -110,8 +112,9 @@ async fn every_peer_gets_the_alert_and_a_restart_sends_it_again() {
     let (first, heard_first) = alertmanager().await;
     let (second, heard_second) = alertmanager().await;
     let options = AlertmanagerOptions {
+        delivery: samples::delivery(vec![first, second]),
+        node: "node-1".to_owned(),
         state_directory: Some(directory.path().to_owned()),
-        ..AlertmanagerOptions::new(vec![first, second], "node-1")
     };
     let sinks = pushing(options.clone(), &metrics);
     sinks.emit(&samples::alert_record());
@@ -155,8 +158,9 @@ async fn a_state_file_that_cannot_be_written_delays_no_alert() {
     let metrics = Arc::new(Metrics::new().unwrap());
     let (peer, heard) = alertmanager().await;
     let options = AlertmanagerOptions {
+        delivery: samples::delivery(vec![peer]),
+        node: "node-1".to_owned(),
         state_directory: Some(directory.path().join("missing")),
-        ..AlertmanagerOptions::new(vec![peer], "node-1")
     };
     let sinks = pushing(options, &metrics);
     sinks.emit(&samples::state_record());

@@ -51,7 +51,11 @@ pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<
 
 fn known(input: &Input, layer: &Layer, finding: &Finding) -> KnownFinding {
     let Place::File { path, .. } = &finding.place else {
-        return KnownFinding { finding: finding.clone(), visibility: Vec::new(), exposure: None };
+        return KnownFinding {
+            finding: finding.clone(),
+            visibility: Vec::new(),
+            exposure: None,
+        };
     };
     let file = layer.content.join(os_path(path));
     KnownFinding {

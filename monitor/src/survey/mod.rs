@@ -5,7 +5,7 @@
 //! commands call `Survey` directly.
 
 mod assemble;
-mod engines;
+mod inventory;
 mod scans;
 mod task;
 mod watches;
@@ -18,12 +18,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::catalog::{self, Catalog, Host};
+use crate::enrich::engine_executables;
 use crate::knowledge::{HostFacts, Knowledge};
 use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
 use crate::scan::{ImageRequest, LayerRequest, ScanError, ScanWorker};
 use crate::trust::TrustInputs;
 use scans::Scans;
-pub use task::{Outputs, SurveyTask};
+pub use task::{Happening, Outputs, SurveyTask};
 pub use watches::watch_set;
 
 /// What a survey is asked to look at.
@@ -61,7 +62,18 @@ pub(crate) enum Pending {
 impl Survey {
     /// Knows nothing yet.
     pub fn new(options: SurveyOptions, worker: ScanWorker) -> Self {
-        Self { options, catalog: Arc::default(), scans: Scans::default(), worker, generation: 0 }
+        Self {
+            options,
+            catalog: Arc::default(),
+            scans: Scans::default(),
+            worker,
+            generation: 0,
+        }
+    }
+
+    /// What it was asked to look at.
+    pub fn options(&self) -> &SurveyOptions {
+        &self.options
     }
 
     /// The newest catalog.
@@ -129,7 +141,10 @@ impl Survey {
     ///
     /// # Errors
     /// As [`Survey::refresh`]; the scans that failed are given back.
-    pub async fn once(&mut self, mut progress: impl FnMut(usize)) -> Result<Vec<ScanError>, tokio::task::JoinError> {
+    pub async fn once(
+        &mut self,
+        mut progress: impl FnMut(usize),
+    ) -> Result<Vec<ScanError>, tokio::task::JoinError> {
         self.refresh().await?;
         let mut failed = Vec::new();
         let mut done = 0;
@@ -173,7 +188,7 @@ impl Survey {
         };
         tokio::task::spawn_blocking(move || {
             let trust = TrustInputs::read(input.host.root());
-            let engines: Vec<DevIno> = engines::executables(&input.host);
+            let engines: Vec<DevIno> = engine_executables(input.host.root());
             Arc::new(Knowledge::from(assemble::parts(&input, &trust, engines)))
         })
         .await

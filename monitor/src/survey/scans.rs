@@ -29,9 +29,13 @@ impl Scans {
     /// Forgets what is not in the catalog any more.
     pub(super) fn retain(&mut self, catalog: &Catalog) {
         self.layers.retain(|key, _| catalog.layers.contains_key(key));
-        self.failed_layers.retain(|key, _| catalog.layers.contains_key(key));
+        self.failed_layers
+            .retain(|key, _| catalog.layers.contains_key(key));
         let known = |(store, id): &(StoreId, ImageId)| {
-            catalog.images.iter().any(|image| image.store == *store && image.id == *id)
+            catalog
+                .images
+                .iter()
+                .any(|image| image.store == *store && image.id == *id)
         };
         self.images.retain(|key, _| known(key));
         self.failed_images.retain(|key, _| known(key));
@@ -100,15 +104,24 @@ mod tests {
     use crate::scan::ScanSummary;
 
     fn key(layer: &str) -> LayerKey {
-        LayerKey { store: StoreId::new("overlay@/s"), layer: LayerId::new(layer) }
+        LayerKey {
+            store: StoreId::new("overlay@/s"),
+            layer: LayerId::new(layer),
+        }
     }
 
     fn scanned() -> Result<LayerScan, ScanError> {
-        Ok(LayerScan { findings: Vec::new(), summary: ScanSummary::default() })
+        Ok(LayerScan {
+            findings: Vec::new(),
+            summary: ScanSummary::default(),
+        })
     }
 
     fn failed() -> Result<LayerScan, ScanError> {
-        Err(ScanError::Deadline { subject: "layer a".to_owned(), seconds: 1 })
+        Err(ScanError::Deadline {
+            subject: "layer a".to_owned(),
+            seconds: 1,
+        })
     }
 
     #[test]

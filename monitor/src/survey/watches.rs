@@ -24,7 +24,11 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
     for layer in &parts.layers {
         let Some(key) = layer.content_key else { continue };
         let settled = layer.state == LayerState::Container || knowledge.is_scanned(&layer.key);
-        let flags = if settled { watch_flags::LAYER | watch_flags::SCANNED } else { watch_flags::LAYER };
+        let flags = if settled {
+            watch_flags::LAYER | watch_flags::SCANNED
+        } else {
+            watch_flags::LAYER
+        };
         *set.directories.entry(key).or_default() |= flags;
     }
     for known in &parts.findings {

@@ -19,7 +19,7 @@ const VALUES_MAX: usize = 200_000;
 
 /// Why a text is not acceptable JSON; the source names line and column.
 #[derive(Debug, thiserror::Error)]
-#[error("read as strict JSON")]
+#[error("not strict JSON")]
 pub struct JsonError(#[source] serde_json::Error);
 
 impl JsonError {
@@ -43,12 +43,12 @@ pub(crate) enum Value {
 
 /// Reads one JSON value and nothing after it.
 ///
-/// Invalid UTF-8 is replaced, as the original does, so that its key still equals nothing that is known.
+/// Invalid UTF-8 and lone surrogates are replaced by U+FFFD as the original does it: two keys may become equal by that.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > BYTES_MAX {
         return Err(JsonError(serde_json::Error::custom("the text is too large")));
     }
-    let text = String::from_utf8_lossy(bytes);
+    let text = replace_lone_surrogates(&String::from_utf8_lossy(bytes));
     let mut deserializer = serde_json::Deserializer::from_str(&text);
     let mut left = VALUES_MAX;
     let value = Strict {
@@ -59,6 +59,39 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     .map_err(JsonError)?;
     deserializer.end().map_err(JsonError)?;
     Ok(value)
+}
+
+/// The text with each escape `\uD800`–`\uDFFF` that is no half of a pair made `\uFFFD`; all places stay the same.
+fn replace_lone_surrogates(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let length = match (
+            surrogate(after),
+            after
+                .get(5..)
+                .and_then(|next| surrogate(next.strip_prefix('\\')?)),
+        ) {
+            (None, _) => after.chars().next().map_or(0, char::len_utf8),
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 11,
+            (Some(_), _) => 5,
+        };
+        let (escape, next) = after.split_at_checked(length).unwrap_or((after, ""));
+        out.push_str(if length == 5 { "\\ufffd" } else { "\\" });
+        out.push_str(if length == 5 { "" } else { escape });
+        rest = next;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The surrogate that an escape without its backslash stands for.
+fn surrogate(escape: &str) -> Option<u16> {
+    let digits = escape.strip_prefix('u')?.get(..4)?;
+    let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let code = u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)?;
+    (0xd800..=0xdfff).contains(&code).then_some(code)
 }
 
 /// Reads one value at a depth, counting down what may still come.
@@ -198,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn lone_surrogates_are_replaced_and_nothing_else() {
+        for (text, replaced) in [
+            (r#""\ud800""#, r#""\ufffd""#),
+            (r#""\udc00x""#, r#""\ufffdx""#),
+            (r#""\uD83D\uDC33""#, r#""\uD83D\uDC33""#),
+            (r#""\ud800\ud83d\udc33""#, r#""\ufffd\ud83d\udc33""#),
+            (r#""\\ud800""#, r#""\\ud800""#),
+            (r#""\\\ud800""#, r#""\\\ufffd""#),
+            (r#""\ud8""#, r#""\ud8""#),
+            (r#""\u0041\n""#, r#""\u0041\n""#),
+            ("\\", "\\"),
+            ("\\é", "\\é"),
+        ] {
+            assert_eq!(replace_lone_surrogates(text), replaced, "{text}");
+        }
+    }
+
+    #[test]
     fn depth_and_size_are_bounded() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(nested(DEPTH_MAX).as_bytes()).is_ok());
@@ -213,7 +264,7 @@ mod tests {
             let strict = parse(&bytes).is_ok();
             // Whatever is accepted here is JSON for everybody.
             if strict {
-                proptest::prop_assert!(serde_json::from_str::<serde_json::Value>(&String::from_utf8_lossy(&bytes)).is_ok());
+                proptest::prop_assert!(serde_json::from_str::<serde_json::Value>(&replace_lone_surrogates(&String::from_utf8_lossy(&bytes))).is_ok());
             }
         }
     }

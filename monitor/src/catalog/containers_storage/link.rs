@@ -1,39 +1,41 @@
 //! From an image's top layer down to its base, and back: which layers belong to an image.
 //!
-//! Invariant: ends on cycles and on chains deeper than the engine allows; a layer of an image is `Image` unless it is
-//! still being written. Called once, when the layers of all stores are known.
+//! Invariant: ends on cycles, on chains deeper than the engine allows, and at a number of steps that no real store
+//! needs; a layer of an image is `Image` unless it is still being written. Called once, when the layers of all stores
+//! are known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::problem::{ProblemKind, Problems};
 use super::Unlinked;
 use crate::catalog::Catalog;
-use crate::model::{Layer, LayerId, LayerKey, LayerState, StoreId};
+use crate::model::{Image, LayerId, LayerKey, LayerState, StoreId};
 
 /// The overlay driver refuses more (`maxDepth`, drivers/overlay/overlay.go).
 const MAX_DEPTH: usize = 500;
 
+/// Steps for all images together, which bounds the memory for their lists of layers: 10 000 images of 100 layers.
+const MAX_STEPS: usize = 1_000_000;
+
 /// Follows the chains of all images and puts them into the catalog.
 pub(in crate::catalog) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
-    let mut reached = BTreeSet::new();
-    for unlinked in images {
-        let Unlinked {
-            mut image,
-            top,
-            mapped_tops,
-        } = unlinked;
-        let mut problems = Problems::of(&image.store);
-        let mut chain = |top: &LayerId| follow(catalog, &image.store, top, &mut problems, &mut reached);
-        let layers = top.as_ref().map(&mut chain).unwrap_or_default();
-        let mapped: Vec<LayerId> = mapped_tops.iter().flat_map(&mut chain).collect();
-        let mut seen: BTreeSet<&LayerId> = layers.iter().collect();
-        image.mapped_layers = mapped.iter().filter(|id| seen.insert(id)).cloned().collect();
-        image.layers = layers;
-        let root = catalog.store(&image.store).map(|store| store.root.clone());
-        catalog
-            .problems
-            .extend(problems.into_list(&root.unwrap_or_default()));
-        catalog.images.push(image);
+    let mut linker = Linker {
+        catalog,
+        problems: BTreeMap::new(),
+        reached: BTreeSet::new(),
+        steps_left: MAX_STEPS,
+    };
+    let complete: Vec<Image> = images.into_iter().map(|image| linker.link(image)).collect();
+    let Linker {
+        problems, reached, ..
+    } = linker;
+    catalog.images.extend(complete);
+    for (store, problems) in problems {
+        let root = catalog
+            .store(&store)
+            .map(|store| store.root.clone())
+            .unwrap_or_default();
+        catalog.problems.extend(problems.into_list(&root));
     }
     for layer in catalog.layers.values_mut() {
         layer.state = match layer.state {
@@ -44,38 +46,69 @@ pub(in crate::catalog) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
     }
 }
 
-/// The chain that ends in `top`, base first, as far as it can be followed; its layers are added to `reached`.
-fn follow(
-    catalog: &Catalog,
-    store: &StoreId,
-    top: &LayerId,
-    problems: &mut Problems,
-    reached: &mut BTreeSet<LayerKey>,
-) -> Vec<LayerId> {
-    let mut chain = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut next = Some(top.clone());
-    while let Some(id) = next {
-        if chain.len() >= MAX_DEPTH || !seen.insert(id.clone()) {
-            report(catalog, store, &id, ProblemKind::ParentCycle, problems);
-            break;
-        }
-        let layer: Option<&Layer> = catalog.lent_layer(store, &id);
-        if layer.is_none() {
-            report(catalog, store, &id, ProblemKind::MissingLayer, problems);
-        }
-        reached.extend(layer.map(|layer| layer.key.clone()));
-        chain.push(id);
-        next = layer.and_then(|layer| layer.parent.clone());
-    }
-    chain.reverse();
-    chain
+struct Linker<'a> {
+    catalog: &'a Catalog,
+    problems: BTreeMap<StoreId, Problems>,
+    /// Layers that some image contains.
+    reached: BTreeSet<LayerKey>,
+    steps_left: usize,
 }
 
-fn report(catalog: &Catalog, store: &StoreId, layer: &LayerId, kind: ProblemKind, problems: &mut Problems) {
-    let root = catalog
-        .store(store)
-        .map(|store| store.root.clone())
-        .unwrap_or_default();
-    problems.add(kind, &root, "follow an image's layers", layer.as_str());
+impl Linker<'_> {
+    fn link(&mut self, unlinked: Unlinked) -> Image {
+        let mut image = unlinked.image;
+        image.layers = unlinked
+            .top
+            .map(|top| self.follow(&image.store, top))
+            .unwrap_or_default();
+        let mut seen: BTreeSet<LayerId> = image.layers.iter().cloned().collect();
+        image.mapped_layers = Vec::new();
+        for top in unlinked.mapped_tops {
+            let chain = self.follow(&image.store, top);
+            image
+                .mapped_layers
+                .extend(chain.into_iter().filter(|id| seen.insert(id.clone())));
+        }
+        image
+    }
+
+    /// The chain that ends in `top`, base first, as far as it can be followed.
+    fn follow(&mut self, store: &StoreId, top: LayerId) -> Vec<LayerId> {
+        let mut chain = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut next = Some(top);
+        while let Some(id) = next {
+            if chain.len() >= MAX_DEPTH || !seen.insert(id.clone()) {
+                self.report(store, &id, ProblemKind::ParentCycle);
+                break;
+            }
+            if self.steps_left == 0 {
+                self.report(store, &id, ProblemKind::TooLarge);
+                break;
+            }
+            self.steps_left -= 1;
+            let layer = self.catalog.lent_layer(store, &id);
+            if layer.is_none() {
+                self.report(store, &id, ProblemKind::MissingLayer);
+            }
+            self.reached.extend(layer.map(|layer| layer.key.clone()));
+            next = layer.and_then(|layer| layer.parent.clone());
+            chain.push(id);
+        }
+        chain.reverse();
+        chain
+    }
+
+    fn report(&mut self, store: &StoreId, layer: &LayerId, kind: ProblemKind) {
+        let root = self
+            .catalog
+            .store(store)
+            .map(|store| store.root.clone())
+            .unwrap_or_default();
+        let problems = self
+            .problems
+            .entry(store.clone())
+            .or_insert_with(|| Problems::of(store));
+        problems.add(kind, &root, "follow an image's layers", layer.as_str());
+    }
 }

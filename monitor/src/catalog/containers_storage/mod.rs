@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use link::link;
 
-use super::discover::StoreRoot;
+use super::marks::StoreRoot;
 use super::mounts::MountTable;
 use super::problem::{Problem, ProblemKind, Problems};
 use super::{Catalog, Host};

@@ -60,6 +60,11 @@ pub enum StoreEvent {
     },
     /// The kernel's queue was full and changes were lost; each store is reported as changed after it.
     Overflowed,
+    /// The watch ended: no change is seen any more.
+    Failed {
+        /// What the system said.
+        cause: String,
+    },
 }
 
 /// Why a directory is not watched; a closed set, so that it can be a metric label.
@@ -90,9 +95,6 @@ pub enum WatchError {
     /// No inotify instance could be made.
     #[error("start inotify")]
     Start(#[source] std::io::Error),
-    /// The instance could not be read.
-    #[error("read inotify events")]
-    Read(#[source] std::io::Error),
 }
 
 /// The stores to watch: those of the catalog, and the roots at which one may appear.
@@ -122,7 +124,7 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
 pub struct StoreWatch {
     events: mpsc::Receiver<StoreEvent>,
     targets: watch::Sender<Vec<Target>>,
-    task: JoinHandle<Result<(), WatchError>>,
+    task: JoinHandle<()>,
 }
 
 impl StoreWatch {
@@ -148,7 +150,7 @@ impl StoreWatch {
         })
     }
 
-    /// The next event; `None` when the watch ended, see [`StoreWatch::end`].
+    /// The next event; `None` when the watch ended, after [`StoreEvent::Failed`].
     pub async fn next(&mut self) -> Option<StoreEvent> {
         self.events.recv().await
     }
@@ -156,16 +158,6 @@ impl StoreWatch {
     /// Watches these stores from now on; what is watched already stays watched without a gap.
     pub fn retarget(&self, targets: Vec<Target>) {
         self.targets.send_replace(targets);
-    }
-
-    /// Why the watch ended.
-    pub async fn end(mut self) -> Result<(), WatchError> {
-        self.task.abort();
-        match (&mut self.task).await {
-            Ok(end) => end,
-            // Aborted just now, or a panic, which the runtime has reported.
-            Err(_) => Ok(()),
-        }
     }
 }
 
@@ -182,20 +174,20 @@ struct Watcher {
     out: mpsc::Sender<StoreEvent>,
 }
 
-/// The receiver of events is gone: nobody needs the watch.
-struct Unneeded;
+/// The watch is over: its instance failed, or nobody receives the events.
+struct Ended;
 
 impl Watcher {
-    async fn run(mut self, mut incoming: watch::Receiver<Vec<Target>>) -> Result<(), WatchError> {
+    async fn run(mut self, mut incoming: watch::Receiver<Vec<Target>>) {
         let first = incoming.borrow_and_update().clone();
         let mut state = self.rearm(Some(first)).await;
         while state.is_ok() {
             let due = self.dirty.due();
             state = tokio::select! {
-                event = next_event(&mut self.stream) => self.take(event.map_err(WatchError::Read)?).await,
+                event = next_event(&mut self.stream) => self.take(event).await,
                 changed = incoming.changed() => {
                     if changed.is_err() {
-                        return Ok(());
+                        return;
                     }
                     let targets = incoming.borrow_and_update().clone();
                     self.rearm(Some(targets)).await
@@ -203,10 +195,17 @@ impl Watcher {
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.report().await,
             };
         }
-        Ok(())
     }
 
-    async fn take(&mut self, event: EventOwned) -> Result<(), Unneeded> {
+    async fn take(&mut self, event: std::io::Result<EventOwned>) -> Result<(), Ended> {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let cause = format!("read inotify events: {error}");
+                self.send(StoreEvent::Failed { cause }).await?;
+                return Err(Ended);
+            }
+        };
         if event.mask.contains(EventMask::Q_OVERFLOW) {
             self.send(StoreEvent::Overflowed).await?;
             self.dirty.mark(self.armed.stores(), Instant::now());
@@ -235,7 +234,7 @@ impl Watcher {
         }
     }
 
-    async fn rearm(&mut self, targets: Option<Vec<Target>>) -> Result<(), Unneeded> {
+    async fn rearm(&mut self, targets: Option<Vec<Target>>) -> Result<(), Ended> {
         let outcome = self.armed.arm(targets, &mut self.stream.watches());
         self.dirty.mark(outcome.begun, Instant::now());
         for loss in outcome.losses {
@@ -244,15 +243,15 @@ impl Watcher {
         Ok(())
     }
 
-    async fn report(&mut self) -> Result<(), Unneeded> {
+    async fn report(&mut self) -> Result<(), Ended> {
         for store in self.dirty.take_due(Instant::now()) {
             self.send(StoreEvent::Changed(store)).await?;
         }
         Ok(())
     }
 
-    async fn send(&self, event: StoreEvent) -> Result<(), Unneeded> {
-        self.out.send(event).await.map_err(|_unsent| Unneeded)
+    async fn send(&self, event: StoreEvent) -> Result<(), Ended> {
+        self.out.send(event).await.map_err(|_unsent| Ended)
     }
 }
 

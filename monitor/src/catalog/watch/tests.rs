@@ -94,6 +94,19 @@ async fn a_store_that_appears_goes_and_comes_back_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_store_that_appears_while_the_watch_is_set_is_noticed() {
+    for _ in 0..50 {
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::new(directory.path());
+        let maker = host.clone();
+        let made = tokio::task::spawn_blocking(move || make(&maker, &["/a/b/c/d/e/overlay-layers"]));
+        let mut watch = start(&host, &[PathBuf::from("/a/b/c/d/e")]);
+        made.await.unwrap();
+        expect(&mut watch, &changed("/a/b/c/d/e")).await;
+    }
+}
+
+#[tokio::test]
 async fn new_targets_are_watched_and_old_ones_without_a_gap() {
     let directory = tempfile::tempdir().unwrap();
     let host = Host::new(directory.path());
@@ -141,7 +154,7 @@ async fn what_cannot_be_watched_is_said_once() {
         let target = &targets(&host, &Catalog::default(), &[])[0];
         match arming::loss(target, Path::new("/x"), &kind.into()) {
             StoreEvent::Unwatched { reason, .. } => reason.as_str(),
-            StoreEvent::Changed(_) | StoreEvent::Overflowed => "",
+            StoreEvent::Changed(_) | StoreEvent::Overflowed | StoreEvent::Failed { .. } => "",
         }
     });
     assert_eq!(reasons, ["denied", "limit"]);

@@ -173,3 +173,12 @@ fn signs_of_pulls_go_out_apart() {
     );
     assert!(plane.counts().is_balanced());
 }
+
+#[test]
+fn a_plane_can_live_in_a_task() {
+    fn is_send<T: Send>(_: &T) -> bool {
+        true
+    }
+    let plane = EventPlane::new(PlaneSettings::default(), boot(), Box::new(Script(Arc::default())));
+    assert!(is_send(&plane));
+}

@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex};
 
 use super::frames::{Scene, after, boot};
 use super::*;
+use crate::counts::Stage;
 use crate::model::{Actor, RecordKind};
-use crate::recording::{Header, Recorder, Replay};
+use crate::recording::{Header, Recorder};
+use crate::replay::Replay;
 
 /// What happens to a plane.
 enum Step {

@@ -94,13 +94,15 @@ fn an_access_waits_for_the_scan() {
 
 #[test]
 fn an_older_snapshot_changes_nothing() {
-    let older = scene(|s| {
-        s.parts.generation = 0;
-        s.parts.findings.clear();
-    });
+    let older = || {
+        scene(|s| {
+            s.parts.generation = 0;
+            s.parts.findings.clear();
+        })
+    };
     check(
-        "late",
-        vec![Snapshot(older, 0), Seen(Scene::new(), 0)],
+        "twice too late",
+        vec![Snapshot(older(), 0), Snapshot(older(), 0), Seen(Scene::new(), 0)],
         &[READ],
         &[],
     );

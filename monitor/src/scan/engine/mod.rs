@@ -111,7 +111,7 @@ impl Scanner {
         };
         let mut summary = ScanSummary::default();
         walk::walk(directory.as_fd(), &mut summary, &mut |entry, summary| {
-            run.file(entry, summary)
+            run.file(entry, summary);
         });
         (run.progress)(Progress {
             files: summary.files,
@@ -134,7 +134,7 @@ impl Scanner {
             rule: rule.id.clone(),
             title: rule.title.clone(),
             category: rule.category,
-            severity: rule.severity_at(path),
+            severity: rule.severity_at(path, kept.line.is_some()),
             confidence: rule.confidence,
             place,
             fingerprint: kept.fingerprint,

@@ -193,7 +193,7 @@ struct Rounds<'a> {
     filled: usize,
     /// Where in the buffer the part begins that was not searched yet.
     from: usize,
-    rounds: u64,
+    done: u64,
     ended: bool,
 }
 
@@ -205,13 +205,13 @@ impl<'a> Rounds<'a> {
             end,
             filled: 0,
             from: 0,
-            rounds: 0,
+            done: 0,
             ended: false,
         }
     }
 
     fn is_first(&self) -> bool {
-        self.rounds == 0
+        self.done == 0
     }
 
     /// Where in the buffer the searched part ends: all of it at the end, else so that a rule's span follows.
@@ -264,7 +264,7 @@ impl<'a> Rounds<'a> {
         buffer.copy_within(shift..self.filled, 0);
         self.filled -= shift;
         self.from = limit - shift;
-        self.rounds += 1;
+        self.done += 1;
         true
     }
 }

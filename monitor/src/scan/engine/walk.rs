@@ -109,7 +109,7 @@ fn visit(
             Err(errno) => return fault(summary, ProblemKind::Directory, errno),
         },
         FileType::RegularFile if name.to_bytes().starts_with(WHITEOUT_PREFIX) => {
-            summary.skip(SkipReason::Whiteout)
+            summary.skip(SkipReason::Whiteout);
         }
         FileType::RegularFile => file(
             &Entry {
@@ -131,13 +131,12 @@ fn visit(
 
 /// The entry's type, and the device number if it is a character device.
 fn file_type(directory: BorrowedFd<'_>, entry: &rustix::fs::DirEntry) -> rustix::io::Result<(FileType, u64)> {
-    match entry.file_type() {
-        FileType::Unknown | FileType::CharacterDevice => {
-            let stat = rustix::fs::statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
-            Ok((FileType::from_raw_mode(stat.st_mode), stat.st_rdev))
-        }
-        known => Ok((known, 0)),
+    let known = entry.file_type();
+    if matches!(known, FileType::Unknown | FileType::CharacterDevice) {
+        let stat = rustix::fs::statat(directory, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+        return Ok((FileType::from_raw_mode(stat.st_mode), stat.st_rdev));
     }
+    Ok((known, 0))
 }
 
 /// Opens a directory for streaming; nothing if it is on another device than its parent.

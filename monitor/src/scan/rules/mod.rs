@@ -80,6 +80,10 @@ pub(super) enum Trigger {
 }
 
 /// A made-up file that a rule must match, or must not.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "examples are counted and, in tests, run")
+)]
 #[derive(Clone, Debug)]
 pub(super) struct Example {
     /// The path below a layer's root, or the field of an image configuration.
@@ -178,10 +182,10 @@ impl RuleSet {
 
 /// Lower-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16);
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xf])
+        .filter_map(digit)
+        .collect()
 }

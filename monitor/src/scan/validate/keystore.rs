@@ -5,7 +5,7 @@
 
 use super::{Accepted, Match};
 
-/// JKS and JCEKS (OpenJDK, `sun.security.provider.JavaKeyStore`): magic, version 1 or 2, count, tag 1 for a private key.
+/// JKS and JCEKS (`OpenJDK`, `sun.security.provider.JavaKeyStore`): magic, version 1 or 2, count, tag 1 for a private key.
 pub(super) fn judge_java(matched: &Match<'_>) -> Option<Accepted> {
     let (_magic, rest) = matched.haystack.split_first_chunk::<4>()?;
     let (version, rest) = rest.split_first_chunk::<4>()?;

@@ -26,7 +26,7 @@ pub(super) enum Validation {
     PemEncrypted,
     /// Base64 of a PEM private key.
     PemBase64,
-    /// An ASCII-armoured OpenPGP private key.
+    /// An ASCII-armoured `OpenPGP` private key.
     Armor,
     /// A `PuTTY` private key file, unencrypted.
     Putty,

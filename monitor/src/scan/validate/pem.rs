@@ -1,4 +1,4 @@
-//! Private keys in PEM (RFC 7468, RFC 1421 for encrypted ones) and in OpenPGP's armour (RFC 9580, section 6).
+//! Private keys in PEM (RFC 7468, RFC 1421 for encrypted ones) and in `OpenPGP`'s armour (RFC 9580, section 6).
 //!
 //! Invariant: a key is accepted only if its whole body decodes and the result has the structure that its label names;
 //! a header without a body, a documented `...` and a cut key are not keys. Line breaks may be CR LF, the escapes of JSON
@@ -54,7 +54,7 @@ pub(super) fn judge_base64(matched: &Match<'_>) -> Option<Accepted> {
     Some(matched.accept(length, accepted.canonical.bytes().to_vec()))
 }
 
-/// Judges an OpenPGP private key block: the armour decodes and begins with a secret-key packet (tag 5).
+/// Judges an `OpenPGP` private key block: the armour decodes and begins with a secret-key packet (tag 5).
 pub(super) fn judge_armor(matched: &Match<'_>) -> Option<Accepted> {
     let tail = matched.tail();
     let length = find(tail, END)?;
@@ -77,7 +77,7 @@ fn structure(header: &[u8], body: &Body) -> Option<bool> {
     }
     if body.encrypted {
         // RFC 1421 encryption leaves blocks of a cipher, nothing to parse.
-        return (decoded.len() >= MIN_KEY && decoded.len() % 8 == 0).then_some(true);
+        return (decoded.len() >= MIN_KEY && decoded.len().is_multiple_of(8)).then_some(true);
     }
     let content = der_sequence(decoded)?;
     if find(header, b"BEGIN ENCRYPTED ").is_some() {

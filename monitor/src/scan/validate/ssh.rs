@@ -1,4 +1,4 @@
-//! SSH's own key files: OpenSSH (PROTOCOL.key of OpenSSH) and PuTTY (PuTTY manual, appendix C).
+//! SSH's own key files: `OpenSSH` (PROTOCOL.key of `OpenSSH`) and `PuTTY` (its manual, appendix C).
 //!
 //! Invariant: a key is accepted only with its magic and a cipher name, which says whether a passphrase protects it.
 
@@ -8,7 +8,7 @@ use base64::Engine as _;
 
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 
-/// Whether a decoded OpenSSH key has a passphrase; nothing if it is no such key.
+/// Whether a decoded `OpenSSH` key has a passphrase; nothing if it is no such key.
 pub(super) fn openssh_is_encrypted(decoded: &[u8]) -> Option<bool> {
     let rest = decoded.strip_prefix(MAGIC)?;
     let (cipher, rest) = string(rest)?;

@@ -137,17 +137,23 @@ pub(super) fn is_generic(value: &[u8]) -> bool {
         || value
             .iter()
             .all(|b| b.is_ascii_uppercase() || matches!(b, b'_' | b'-'));
+    let is_variable = value.starts_with(b"$") && value.get(1).is_some_and(u8::is_ascii_alphabetic);
     let is_number = value
         .iter()
         .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b':' | b'-'));
     let has_letter = has(u8::is_ascii_alphabetic);
-    let has_other = has(|b| !b.is_ascii_alphabetic());
+    // Names of variables and the last word of a sentence have none.
+    let has_other = has(|b| !b.is_ascii_alphabetic() && !matches!(b, b'_' | b'-' | b'.' | b':'));
+    let is_field = has(|b| *b == b'.')
+        && value
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.'));
     value.len() >= 6
         && is_password(value)
         && distinct(value) >= 5
         && has_letter
         && has_other
-        && !(is_code || is_path || is_name || is_number)
+        && !(is_code || is_path || is_name || is_number || is_field || is_variable)
 }
 
 #[cfg(test)]
@@ -163,6 +169,7 @@ mod tests {
             ("${DB_PASSWORD}", false, false),
             ("$DB_PASSWORD", false, false),
             ("pa$$w0rd1", true, true),
+            ("$mavenSecret1", true, false),
             ("{{ password }}", false, false),
             ("%(password)s", false, false),
             ("<password>", false, false),
@@ -171,6 +178,10 @@ mod tests {
             ("/run/secrets/db1", true, false),
             ("get_password(1)", true, false),
             ("user.password_field", true, false),
+            ("oauth2.access_token", true, false),
+            ("self.accessToken", true, false),
+            ("Optional.", true, false),
+            ("shopper2024", true, true),
             ("1234567890", true, false),
             ("true", false, false),
             ("", false, false),

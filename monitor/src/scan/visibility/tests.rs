@@ -129,86 +129,91 @@ fn user_attributes_work() -> bool {
     rustix::fs::lsetxattr(directory.path(), "user.x", b"y", rustix::fs::XattrFlags::empty()).is_ok()
 }
 
+/// An overlay mount on a tmpfs of its own: an upper directory may not lie on an overlay, as /tmp in a container does.
+struct Overlay {
+    base: tempfile::TempDir,
+}
+
+impl Overlay {
+    fn new(lower: &[&str]) -> Self {
+        let base = tempfile::tempdir().unwrap();
+        let root = base.path().to_str().unwrap().to_owned();
+        run("mount", &["-t", "tmpfs", "tmpfs", &root]);
+        for directory in ["lower", "upper", "work", "merged"] {
+            std::fs::create_dir(base.path().join(directory)).unwrap();
+        }
+        for file in lower {
+            touch(&base.path().join("lower"), file);
+        }
+        let options = format!("lowerdir={root}/lower,upperdir={root}/upper,workdir={root}/work");
+        run(
+            "mount",
+            &[
+                "-t",
+                "overlay",
+                "overlay",
+                "-o",
+                &options,
+                &format!("{root}/merged"),
+            ],
+        );
+        Self { base }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.base.path().join(path)
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        run("umount", &[self.at("merged").to_str().unwrap()]);
+        run("umount", &[self.base.path().to_str().unwrap()]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().unwrap();
+    assert!(status.success(), "{program} {arguments:?}");
+}
+
 #[test]
 fn the_upper_directory_of_a_real_overlay_is_understood() {
-    let base = tempfile::tempdir().unwrap();
-    let at = |name: &str| base.path().join(name);
-    // The upper directory may not lie on an overlay itself, as a temporary directory in a container does.
-    let run = |program: &str, arguments: &[&str]| {
-        let status = Command::new(program).args(arguments).status().unwrap();
-        assert!(status.success(), "{program} {arguments:?}");
-    };
-    let tmpfs = base.path().to_str().unwrap();
-    run("mount", &["-t", "tmpfs", "tmpfs", tmpfs]);
-    for directory in [
-        "lower/etc",
-        "lower/gone",
-        "lower/opaque",
-        "upper",
-        "work",
-        "merged",
-    ] {
-        std::fs::create_dir_all(at(directory)).unwrap();
-    }
-    for file in [
+    let files = [
         "etc/deleted",
         "etc/replaced",
         "etc/kept",
         "gone/a",
         "opaque/a",
         "opaque/b",
-    ] {
-        std::fs::write(at("lower").join(file), "old").unwrap();
-    }
-    let options = format!("lowerdir={tmpfs}/lower,upperdir={tmpfs}/upper,workdir={tmpfs}/work");
-    run(
-        "mount",
-        &[
-            "-t",
-            "overlay",
-            "overlay",
-            "-o",
-            &options,
-            &format!("{tmpfs}/merged"),
-        ],
-    );
-    std::fs::remove_file(at("merged/etc/deleted")).unwrap();
-    std::fs::write(at("merged/etc/replaced"), "new").unwrap();
-    std::fs::remove_dir_all(at("merged/gone")).unwrap();
-    std::fs::remove_dir_all(at("merged/opaque")).unwrap();
-    std::fs::create_dir(at("merged/opaque")).unwrap();
-    std::fs::write(at("merged/opaque/b"), "new").unwrap();
-    let upper = at("upper");
+    ];
+    let overlay = Overlay::new(&files);
+    std::fs::remove_file(overlay.at("merged/etc/deleted")).unwrap();
+    std::fs::write(overlay.at("merged/etc/replaced"), "other").unwrap();
+    std::fs::remove_dir_all(overlay.at("merged/gone")).unwrap();
+    std::fs::remove_dir_all(overlay.at("merged/opaque")).unwrap();
+    std::fs::create_dir(overlay.at("merged/opaque")).unwrap();
+    std::fs::write(overlay.at("merged/opaque/b"), "other").unwrap();
+    let upper = overlay.at("upper");
     let above = [(id("upper"), upper.as_path())];
-    let seen: Vec<Visibility> = [
-        "etc/deleted",
-        "etc/replaced",
-        "etc/kept",
-        "gone/a",
-        "opaque/a",
-        "opaque/b",
-    ]
-    .iter()
-    .map(|path| visibility(path.as_bytes(), &above))
-    .collect();
-    let exist: Vec<bool> = ["etc/deleted", "etc/kept", "gone/a", "opaque/a"]
-        .iter()
-        .map(|path| at("merged").join(path).exists())
-        .collect();
-    run("umount", &[&format!("{tmpfs}/merged")]);
-    run("umount", &[tmpfs]);
     let deleted = Visibility::Deleted { by: id("upper") };
     let replaced = Visibility::Replaced { by: id("upper") };
-    assert_eq!(exist, [false, true, false, false]);
-    assert_eq!(
-        seen,
-        [
-            deleted.clone(),
-            replaced.clone(),
-            Visibility::Visible,
-            deleted.clone(),
-            deleted,
-            replaced
-        ]
-    );
+    let expected = [
+        &deleted,
+        &replaced,
+        &Visibility::Visible,
+        &deleted,
+        &deleted,
+        &replaced,
+    ];
+    for (file, expected) in files.iter().zip(expected) {
+        assert_eq!(visibility(file.as_bytes(), &above), *expected, "{file}");
+        let merged = crate::bounded::read(&overlay.at("merged").join(file), 16).ok();
+        let seen = match expected {
+            Visibility::Visible => Some(&b"new"[..]),
+            Visibility::Replaced { .. } => Some(&b"other"[..]),
+            Visibility::Deleted { .. } => None,
+        };
+        assert_eq!(merged.as_deref(), seen, "{file}: what the kernel shows");
+    }
 }

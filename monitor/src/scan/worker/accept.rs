@@ -45,7 +45,8 @@ pub(super) fn file_finding(
         line: *line,
         key: *key,
     };
-    finding(rules, wire, place, &path)
+    let in_text = line.is_some();
+    finding(rules, wire, place, (&path, in_text))
 }
 
 /// A finding in the configuration of the image that was asked about.
@@ -67,10 +68,15 @@ pub(super) fn config_finding(
         field: field.clone(),
         name: name.clone(),
     };
-    finding(rules, wire, place, b"")
+    finding(rules, wire, place, (b"", true))
 }
 
-fn finding(rules: &RuleSet, wire: WireFinding, place: Place, path: &[u8]) -> Result<Finding, Refusal> {
+fn finding(
+    rules: &RuleSet,
+    wire: WireFinding,
+    place: Place,
+    (path, in_text): (&[u8], bool),
+) -> Result<Finding, Refusal> {
     let rule = rules.get(&wire.rule).ok_or("a rule that the table has not")?;
     let digits = &wire.fingerprint.0;
     if digits.len() != FINGERPRINT_DIGITS || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
@@ -83,7 +89,7 @@ fn finding(rules: &RuleSet, wire: WireFinding, place: Place, path: &[u8]) -> Res
         rule: rule.id.clone(),
         title: rule.title.clone(),
         category: rule.category,
-        severity: rule.severity_at(path),
+        severity: rule.severity_at(path, in_text),
         confidence: rule.confidence,
         place,
         fingerprint: wire.fingerprint,

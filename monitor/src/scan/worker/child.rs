@@ -26,7 +26,9 @@ enum WorkerError {
     #[error("talk to the agent")]
     Pipe(#[from] std::io::Error),
     #[error("the agent's first line is no greeting")]
-    Greeting,
+    Greeting(#[source] serde_json::Error),
+    #[error("the agent's key is no key")]
+    Key,
     #[error("load the scan rules")]
     Rules(#[from] crate::scan::rules::RuleError),
 }
@@ -43,7 +45,7 @@ pub fn worker_main() -> ExitCode {
         Err(error) => {
             let reason = chain(&error);
             // The agent may be gone; the exit status says the same.
-            let _ = send(&mut output, &Response::Failed { reason });
+            drop(send(&mut output, &Response::Failed { reason }));
             ExitCode::FAILURE
         }
     }
@@ -52,9 +54,9 @@ pub fn worker_main() -> ExitCode {
 fn serve(output: &mut StdoutLock<'_>) -> Result<(), WorkerError> {
     confine::confine()?;
     let mut input = BufReader::new(std::io::stdin().lock());
-    let hello = zeroize::Zeroizing::new(next_line(&mut input)?.ok_or(WorkerError::Greeting)?);
-    let hello: Hello = serde_json::from_slice(&hello).map_err(|_| WorkerError::Greeting)?;
-    let scanner = Scanner::new(RuleSet::builtin()?, hello.key().ok_or(WorkerError::Greeting)?)?;
+    let hello = zeroize::Zeroizing::new(next_line(&mut input)?.ok_or(WorkerError::Key)?);
+    let hello: Hello = serde_json::from_slice(&hello).map_err(WorkerError::Greeting)?;
+    let scanner = Scanner::new(RuleSet::builtin()?, hello.key().ok_or(WorkerError::Key)?)?;
     drop(hello);
     let rules = scanner.rules().digest().to_owned();
     send(output, &Response::Ready { rules })?;
@@ -102,7 +104,7 @@ fn scan_layer(
         tell(
             &mut output.borrow_mut(),
             &Response::Found(Box::new(wire(finding))),
-        )
+        );
     };
     let root = protocol::unescaped(root);
     scanner.scan_expected_directory(&root, root_key, None, &mut progress, &mut found)

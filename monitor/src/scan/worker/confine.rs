@@ -19,6 +19,9 @@ pub(super) enum ConfineError {
     /// The list of descriptors could not be read.
     #[error("list open descriptors")]
     ListDescriptors(#[source] std::io::Error),
+    /// A descriptor could not be closed.
+    #[error("close a descriptor")]
+    Close(#[source] nix::errno::Errno),
     /// Descriptors stayed open.
     #[error("{0} descriptors stay open")]
     Descriptors(usize),
@@ -70,8 +73,12 @@ fn limit(resource: Resource, value: u64) -> Result<(), ConfineError> {
 /// Closes what the agent's parents left open without close-on-exec, then looks again.
 fn close_descriptors() -> Result<(), ConfineError> {
     for descriptor in inherited()? {
-        // It may be the one that listed the directory, closed by now.
-        let _ = nix::unistd::close(descriptor);
+        // The one that listed the directory is closed by now.
+        if let Err(errno) = nix::unistd::close(descriptor)
+            && errno != nix::errno::Errno::EBADF
+        {
+            return Err(ConfineError::Close(errno));
+        }
     }
     let left = inherited()?
         .into_iter()

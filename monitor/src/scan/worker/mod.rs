@@ -29,7 +29,7 @@ use protocol::{Hello, MAX_LINE, Request, Response, WireFinding};
 /// The hidden verb under which the agent's own executable is the worker.
 const VERB: &str = "scan-worker";
 /// How long a worker may take until it is ready.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a worker that closed its output may take to end.
 const END_DEADLINE: Duration = Duration::from_secs(5);
 /// Findings of one answer, as lines.
@@ -278,9 +278,11 @@ impl Running {
         if line.last() != Some(&b'\n') {
             return Err(protocol_error(subject, "a line that is cut or too long"));
         }
-        let response =
-            serde_json::from_slice(&line).map_err(|_| protocol_error(subject, "a line that is no answer"))?;
-        Ok((response, line.len()))
+        // What is wrong with the line could quote it.
+        match serde_json::from_slice(&line) {
+            Ok(response) => Ok((response, line.len())),
+            Err(_) => Err(protocol_error(subject, "a line that is no answer")),
+        }
     }
 
     async fn ended(&mut self, subject: &Subject) -> ScanError {

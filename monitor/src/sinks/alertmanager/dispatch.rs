@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
+use super::AlertmanagerOptions;
 use super::active::Active;
 use super::labels::{Pairs, describe_alert, describe_state, of_alert, of_state};
-use super::options::AlertmanagerOptions;
 use super::queue::PeerQueue;
 use super::state::{StateError, StateFile};
 use crate::model::{Record, RecordKind};
@@ -55,9 +55,9 @@ impl Dispatch {
             Vec::new()
         });
         Self {
-            active: Active::new(options.hold, options.resend, entries, clock()),
+            active: Active::new(options.delivery.hold, options.delivery.resend, entries, clock()),
             node: options.node.clone(),
-            external: options.external_labels.clone(),
+            external: options.delivery.external_labels.clone(),
             state,
             unsaved: false,
             clock,

@@ -7,34 +7,42 @@
 mod active;
 mod dispatch;
 mod labels;
-mod options;
 mod peer;
 mod queue;
 mod state;
 mod transport;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use options::{AlertmanagerOptions, Auth, OptionsError, PeerUrl, Tls};
 pub use state::StateError;
 pub use transport::TransportError;
 
 use super::{Clock, Outlet, QUEUE, Random};
+use crate::config;
 use crate::model::RecordKind;
 use crate::telemetry::{Metrics, MetricsError, SinkName};
 
 /// Why the sink could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum AlertmanagerError {
-    /// An option cannot be used.
-    #[error("Alertmanager options")]
-    Options(#[from] OptionsError),
     /// The HTTP client could not be made.
     #[error("Alertmanager client")]
     Transport(#[from] TransportError),
     /// A counter could not be made.
     #[error("Alertmanager counters")]
     Metrics(#[from] MetricsError),
+}
+
+/// All about the Alertmanagers.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AlertmanagerOptions {
+    /// The configuration's part; its labels never replace the agent's own.
+    pub delivery: config::Alertmanager,
+    /// This host's name, the label `instance`, the same that Prometheus gives its series.
+    pub node: String,
+    /// Where active alerts are kept over a restart; without it they are not.
+    pub state_directory: Option<PathBuf>,
 }
 
 /// The sink before it is started.
@@ -54,17 +62,17 @@ impl std::fmt::Debug for Alertmanager {
 }
 
 impl Alertmanager {
-    /// Checks the options and makes the clients; nothing is sent yet.
+    /// Makes the clients; nothing is sent yet.
     pub fn new(
         options: AlertmanagerOptions,
         clock: Clock,
         random: Random,
     ) -> Result<Self, AlertmanagerError> {
-        options.check()?;
         let transports = options
-            .peers
+            .delivery
+            .urls
             .iter()
-            .map(|peer| transport::HttpPeer::new(peer, &options))
+            .map(|url| transport::HttpPeer::new(url, &options.delivery))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             options,
@@ -79,7 +87,10 @@ impl Alertmanager {
         let (outlet, inlet) = Outlet::new(SinkName::Alertmanager, wants, QUEUE);
         let mut peers = Vec::new();
         for (index, transport) in self.transports.into_iter().enumerate() {
-            let queue = Arc::new(queue::PeerQueue::new(self.options.queue, metrics.peer(index)?));
+            let queue = Arc::new(queue::PeerQueue::new(
+                self.options.delivery.queue,
+                metrics.peer(index)?,
+            ));
             let random = Arc::clone(&self.random);
             let peer = peer::Peer {
                 index,

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Inlet, Outlet, QUEUE};
+use crate::config::{LogSink, LogTarget};
 use crate::model::{Record, RecordKind};
 use crate::telemetry::happenings::{RecordsLost, SinkFailed};
 use crate::telemetry::{Metrics, SinkName};
@@ -47,27 +48,9 @@ pub enum JsonLogError {
     Encode(#[source] serde_json::Error),
 }
 
-/// Where the lines go.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LogTarget {
-    /// Standard output.
-    Stdout,
-    /// A file, created with mode 0600, appended to, opened again on request.
-    File(PathBuf),
-}
-
-/// What to log, and where.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct JsonLogOptions {
-    /// Where.
-    pub target: LogTarget,
-    /// Also the accesses that are only recorded (`--verbose`).
-    pub accesses: bool,
-}
-
 /// The sink before it is started.
 #[derive(Debug)]
-pub struct JsonLog(pub JsonLogOptions);
+pub struct JsonLog(pub LogSink);
 
 /// Asks the running log to open its file anew.
 #[derive(Clone, Debug)]
@@ -81,7 +64,7 @@ impl Reopen {
 
 impl JsonLog {
     pub(super) fn start(self, metrics: Arc<Metrics>) -> Result<(Outlet, Reopen), JsonLogError> {
-        let wants: fn(&RecordKind) -> bool = if self.0.accesses {
+        let wants: fn(&RecordKind) -> bool = if self.0.verbose {
             |_| true
         } else {
             |record| !matches!(record, RecordKind::Access(_))

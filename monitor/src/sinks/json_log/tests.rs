@@ -1,3 +1,5 @@
+//! The JSON log on a scripted disk, on real files, and behind `Sinks`.
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -131,7 +133,10 @@ async fn records_become_lines_and_rotation_loses_none() {
         let mut sinks = crate::sinks::Sinks::new(Arc::clone(&metrics));
         let target = LogTarget::File(path.clone());
         sinks
-            .add_json_log(JsonLog(JsonLogOptions { target, accesses }))
+            .add_json_log(JsonLog(LogSink {
+                target,
+                verbose: accesses,
+            }))
             .unwrap();
         let records = [
             samples::alert_record(),

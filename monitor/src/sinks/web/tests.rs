@@ -1,3 +1,5 @@
+//! The page over real connections.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;

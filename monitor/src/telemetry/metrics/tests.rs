@@ -1,3 +1,5 @@
+//! The registry: how many series, what moves them, and docs/metrics.md.
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;

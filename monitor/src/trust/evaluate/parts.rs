@@ -237,34 +237,53 @@ fn of_requirements(inputs: &TrustInputs, applicable: &Applicable<'_>) -> Part {
 
 /// What the matching `[[registry]]` table says, if one matches.
 ///
-/// A mirror that may be asked makes a blocked registry reachable: that is how administrators force a mirror's use.
+/// The engines ask for `blocked` once more by the physical name of each place that they fetch from, and by nothing else
+/// (measured with skopeo 1.9.3). So a mirror makes a blocked registry reachable, which is how administrators force its
+/// use; and a blocked table whose location is elsewhere blocks nothing: that is told, and violates what was meant.
 fn of_registry(registries: &Registries, reference: &Reference, accepted: bool) -> Vec<Part> {
     let Some(registry) = registries.find(reference) else {
         return Vec::new();
     };
     let asked = reference.clone().without_redundant_tag().with_default_tag();
-    let mirrors: Vec<_> = registry.mirrors_for(&asked).collect();
     let mut parts = Vec::new();
-    if registry.blocked && mirrors.is_empty() {
-        parts.push(of_table(
-            registry,
-            Some((Provenance::Violates, Decision::Rejected)),
-            "reg.blocked",
-            "is blocked",
-        ));
+    let mut blocks = Vec::new();
+    let mut reachable = Vec::new();
+    for endpoint in registry.endpoints_for(&asked) {
+        match registry.physical(endpoint, &asked) {
+            Ok(physical) => match registries.find(&physical).filter(|table| table.blocked) {
+                Some(table) => blocks.push(table),
+                None => reachable.push(endpoint),
+            },
+            Err(error) => parts.push(of_table(
+                registry,
+                Some((Provenance::Unknown, Decision::Unknown)),
+                "reg.invalid",
+                &format!("leads to a name that is none: {}", chain(&error)),
+            )),
+        }
+    }
+    let uses_mirror = reachable.iter().any(|endpoint| **endpoint != registry.primary);
+    match blocks.first() {
+        Some(table) if reachable.is_empty() => {
+            let state = Some((Provenance::Violates, Decision::Rejected));
+            parts.push(of_table(table, state, "reg.blocked", "is blocked"));
+        }
+        _ if registry.blocked && !uses_mirror => {
+            let detail = "is blocked, which the engines do not enforce since its location is elsewhere";
+            let state = Some((Provenance::Violates, Decision::Accepted));
+            parts.push(of_table(registry, state, "reg.blocked", detail));
+        }
+        _ => {}
     }
     let weak = accepted.then_some((Provenance::WeakPath, Decision::Accepted));
-    if registry.primary.insecure && !registry.blocked {
-        parts.push(of_table(
-            registry,
-            weak,
-            "reg.insecure",
-            "is insecure: TLS is not verified and plain HTTP is tried",
-        ));
-    }
-    for mirror in mirrors.into_iter().filter(|mirror| mirror.insecure) {
-        let detail = format!("has an insecure mirror, {:?}", mirror.location);
-        parts.push(of_table(registry, weak, "reg.mirror", &detail));
+    for endpoint in reachable.into_iter().filter(|endpoint| endpoint.insecure) {
+        if *endpoint == registry.primary {
+            let detail = "is insecure: TLS is not verified and plain HTTP is tried";
+            parts.push(of_table(registry, weak, "reg.insecure", detail));
+        } else {
+            let detail = format!("has an insecure mirror, {:?}", endpoint.location);
+            parts.push(of_table(registry, weak, "reg.mirror", &detail));
+        }
     }
     parts
 }

@@ -24,10 +24,9 @@ pub use fields::Place;
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// It is no JSON, or has a key twice.
-    #[error("the policy is not strict JSON")]
+    #[error(transparent)]
     Json {
         /// What and where, with line and column.
-        #[source]
         source: JsonError,
     },
     /// A key that the format does not know.

@@ -156,10 +156,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The mirrors that would be asked for the reference, in order.
-    pub fn mirrors_for<'a>(&'a self, reference: &Reference) -> impl Iterator<Item = &'a Endpoint> {
+    /// The places that would be asked for the reference, in order: the mirrors for such references, then the primary.
+    pub fn endpoints_for<'a>(&'a self, reference: &Reference) -> impl Iterator<Item = &'a Endpoint> {
         let has_digest = reference.digest().is_some();
-        self.mirrors.iter().filter(move |mirror| {
+        let mirrors = self.mirrors.iter().filter(move |mirror| {
             if self.mirror_by_digest_only {
                 return has_digest;
             }
@@ -168,7 +168,8 @@ impl Registry {
                 MirrorUse::DigestOnly => has_digest,
                 MirrorUse::TagOnly => !has_digest,
             }
-        })
+        });
+        mirrors.chain([&self.primary])
     }
 
     /// The reference that is really asked for at an endpoint of this table, or why it is none.

@@ -176,3 +176,30 @@ proptest::proptest! {
         proptest::prop_assert!(parsed.damage.unwrap().starts_with("recursion limit exceeded"));
     }
 }
+
+#[test]
+fn chains_of_all_images_together_are_bounded() {
+    let layer = |n: usize| serde_json::json!({"id": format!("l{n}"), "parent": format!("l{}", n + 1)});
+    let layers: Vec<_> = (0..499)
+        .map(layer)
+        .chain([serde_json::json!({"id": "l499"})])
+        .collect();
+    let image = |n: usize| serde_json::json!({"id": format!("i{n}"), "layer": "l0"});
+    let images: Vec<_> = (0..2100).map(image).collect();
+    let (layers, images) = (
+        serde_json::json!(layers).to_string(),
+        serde_json::json!(images).to_string(),
+    );
+    let (_directory, host) = host(&[
+        ("overlay-layers/layers.json", &layers),
+        ("overlay-images/images.json", &images),
+    ]);
+    let catalog = read_s(&host);
+    let links: usize = catalog.images.iter().map(|image| image.layers.len()).sum();
+    assert_eq!((links, catalog.images.len()), (1_000_000, 2100));
+    let cut = catalog
+        .problems
+        .iter()
+        .find(|problem| problem.kind == ProblemKind::TooLarge);
+    assert_eq!(cut.unwrap().operation, "follow an image's layers");
+}

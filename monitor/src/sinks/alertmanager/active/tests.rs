@@ -1,3 +1,5 @@
+//! What is sent when: times in seconds after the beginning of each test.
+
 use super::*;
 
 const HOLD: Duration = Duration::from_mins(15);

@@ -104,7 +104,10 @@ pub(super) fn describe_alert(alert: &Alert, first: jiff::Timestamp) -> Pairs {
         ("uid", Some(alert.subject.uid.to_string())),
         ("loginuid", alert.subject.loginuid.map(|uid| uid.to_string())),
         ("pid", Some(alert.process.pid.to_string())),
-        ("process", alert.process.exe.clone()),
+        (
+            "process",
+            Some(alert.process.exe.as_ref().unwrap_or(&alert.process.comm).clone()),
+        ),
         ("cmdline", alert.process.cmdline.clone()),
         ("ancestors", Some(alert.process.ancestors.join(" < "))),
         (

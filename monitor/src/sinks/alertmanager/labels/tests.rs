@@ -1,3 +1,5 @@
+//! The identity of alerts, and what is said with them, on the golden records.
+
 use super::*;
 use crate::sinks::samples;
 

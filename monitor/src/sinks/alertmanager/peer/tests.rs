@@ -1,3 +1,5 @@
+//! The worker of one peer against a scripted transport, on a paused clock.
+
 use std::sync::Mutex;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The queue of one peer: what waits, in which order, what was dropped.
+
 use super::*;
 use crate::telemetry::Metrics;
 

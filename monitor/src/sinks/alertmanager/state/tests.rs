@@ -1,3 +1,5 @@
+//! The state file in a temporary directory.
+
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 

@@ -12,8 +12,8 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{StatusCode, Url};
 
 use super::active::Post;
-use super::options::{AlertmanagerOptions, Auth, PeerUrl, Tls};
 use crate::bounded::{self, BoundedError};
+use crate::config::{self, Authentication, ClientCertificate};
 use crate::model::text::printable;
 use crate::telemetry::happenings::chain;
 
@@ -69,29 +69,29 @@ pub(super) trait Transport: Send + Sync + 'static {
 pub(super) struct HttpPeer {
     client: reqwest::Client,
     url: Url,
-    auth: Auth,
+    authentication: Option<Authentication>,
 }
 
 impl HttpPeer {
-    pub(super) fn new(peer: &PeerUrl, options: &AlertmanagerOptions) -> Result<Self, TransportError> {
+    pub(super) fn new(url: &Url, options: &config::Alertmanager) -> Result<Self, TransportError> {
         let builder = reqwest::Client::builder()
             .timeout(options.timeout)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("layerwatch/", env!("CARGO_PKG_VERSION")));
-        let client = with_certificates(builder, &options.tls)?
+        let client = with_certificates(builder, options)?
             .build()
             .map_err(TransportError::Client)?;
         Ok(Self {
             client,
-            url: peer.alerts(),
-            auth: options.auth.clone(),
+            url: alerts(url),
+            authentication: options.authentication.clone(),
         })
     }
 
     async fn send(&self, posts: &[Post]) -> Result<Answer, String> {
         let mut request = self.client.post(self.url.clone()).json(posts);
-        if let Some(value) = authorization(&self.auth)? {
+        if let Some(value) = authorization(self.authentication.as_ref())? {
             request = request.header(AUTHORIZATION, value);
         }
         let response = request
@@ -117,6 +117,14 @@ impl Transport for HttpPeer {
     }
 }
 
+/// Where alerts are posted (Alertmanager API v2, `POST /alerts`), below the path that the peer's address has.
+fn alerts(peer: &Url) -> Url {
+    let mut url = peer.clone();
+    let path = format!("{}/api/v2/alerts", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    url
+}
+
 /// Whether the same request would get the same answer again.
 fn is_final(status: StatusCode) -> bool {
     let again = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
@@ -137,9 +145,9 @@ async fn beginning(mut response: reqwest::Response) -> String {
 
 fn with_certificates(
     mut builder: reqwest::ClientBuilder,
-    tls: &Tls,
+    options: &config::Alertmanager,
 ) -> Result<reqwest::ClientBuilder, TransportError> {
-    if let Some(path) = &tls.ca_file {
+    if let Some(path) = &options.ca_file {
         let what = "CA certificates";
         let pem = read(path, what)?;
         let roots =
@@ -149,13 +157,13 @@ fn with_certificates(
             builder = builder.add_root_certificate(root);
         }
     }
-    if let (Some(certificate), Some(key)) = (&tls.cert_file, &tls.key_file) {
-        let mut pem = read(certificate, "client certificate")?;
+    if let Some(ClientCertificate { cert_file, key_file }) = &options.client_certificate {
+        let mut pem = read(cert_file, "client certificate")?;
         pem.push(b'\n');
-        pem.extend(read(key, "client key")?);
+        pem.extend(read(key_file, "client key")?);
         let what = "client certificate and key";
         let identity =
-            reqwest::Identity::from_pem(&pem).map_err(|source| pem_error(what, certificate, source))?;
+            reqwest::Identity::from_pem(&pem).map_err(|source| pem_error(what, cert_file, source))?;
         builder = builder.identity(identity);
     }
     Ok(builder)
@@ -171,12 +179,15 @@ fn pem_error(what: &'static str, path: &Path, source: reqwest::Error) -> Transpo
 }
 
 /// The header's value, from the files as they are now.
-fn authorization(auth: &Auth) -> Result<Option<HeaderValue>, String> {
+fn authorization(authentication: Option<&Authentication>) -> Result<Option<HeaderValue>, String> {
     let secret = |path: &Path| bounded::read_text(path, FILE_LIMIT).map_err(|error| chain(&error));
-    let text = match auth {
-        Auth::None => return Ok(None),
-        Auth::Bearer { token_file } => format!("Bearer {}", secret(token_file)?.trim()),
-        Auth::Basic { user, password_file } => {
+    let text = match authentication {
+        None => return Ok(None),
+        Some(Authentication::Bearer(file)) => format!("Bearer {}", secret(file)?.trim()),
+        Some(Authentication::Basic {
+            username: user,
+            password_file,
+        }) => {
             let pair = format!("{user}:{}", secret(password_file)?.trim_end_matches(['\r', '\n']));
             format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
         }

@@ -1,3 +1,5 @@
+//! The HTTP client against a real server on loopback.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,11 +9,12 @@ use axum::http::{HeaderMap, StatusCode as Code, header};
 use axum::routing::post;
 
 use super::*;
+use crate::sinks::samples;
 
 type Heard = Arc<Mutex<Vec<(Option<String>, String)>>>;
 
 /// A server on loopback that answers all posts the same and remembers the authorization and the body.
-async fn server(status: u16, body: &'static str) -> (PeerUrl, Heard) {
+async fn server(status: u16, body: &'static str) -> (Url, Heard) {
     let heard = Heard::default();
     let answer = move |State(heard): State<Heard>, headers: HeaderMap, text: String| async move {
         let secret = headers
@@ -28,15 +31,15 @@ async fn server(status: u16, body: &'static str) -> (PeerUrl, Heard) {
         .route("/api/v2/alerts", post(answer))
         .with_state(Arc::clone(&heard));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = PeerUrl::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     (url, heard)
 }
 
-fn options(peer: &PeerUrl, auth: Auth) -> AlertmanagerOptions {
-    AlertmanagerOptions {
-        auth,
-        ..AlertmanagerOptions::new(vec![peer.clone()], "node")
+fn options(authentication: Option<Authentication>) -> config::Alertmanager {
+    config::Alertmanager {
+        authentication,
+        ..samples::delivery(Vec::new())
     }
 }
 
@@ -77,7 +80,7 @@ async fn answers_are_told_apart() {
         ),
     ] {
         let (peer, heard) = server(status, "bad\nlabel").await;
-        let http = HttpPeer::new(&peer, &options(&peer, Auth::None)).unwrap();
+        let http = HttpPeer::new(&peer, &options(None)).unwrap();
         assert_eq!(http.post(&[alert()]).await, answer);
         assert_eq!(heard.lock().unwrap().len(), 1, "{status}: asked once");
     }
@@ -86,7 +89,7 @@ async fn answers_are_told_apart() {
 #[tokio::test]
 async fn the_body_is_what_the_api_takes() {
     let (peer, heard) = server(200, "").await;
-    let http = HttpPeer::new(&peer, &options(&peer, Auth::None)).unwrap();
+    let http = HttpPeer::new(&peer, &options(None)).unwrap();
     http.post(&[alert()]).await;
     let body: serde_json::Value = serde_json::from_str(&heard.lock().unwrap()[0].1).unwrap();
     let expected = serde_json::json!([{
@@ -103,20 +106,18 @@ async fn secrets_come_from_files_as_they_are_now() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("secret");
     std::fs::write(&file, "one\n").unwrap();
-    let basic = Auth::Basic {
-        user: "agent".to_owned(),
+    let basic = Authentication::Basic {
+        username: "agent".to_owned(),
         password_file: file.clone(),
     };
-    let bearer = Auth::Bearer {
-        token_file: file.clone(),
-    };
+    let bearer = Authentication::Bearer(file.clone());
     for (auth, first, second) in [
         (bearer, "Bearer one", "Bearer two"),
         (basic, "Basic YWdlbnQ6b25l", "Basic YWdlbnQ6dHdv"),
     ] {
         std::fs::write(&file, "one\n").unwrap();
         let (peer, heard) = server(200, "").await;
-        let http = HttpPeer::new(&peer, &options(&peer, auth)).unwrap();
+        let http = HttpPeer::new(&peer, &options(Some(auth))).unwrap();
         http.post(&[alert()]).await;
         std::fs::write(&file, "two").unwrap();
         http.post(&[alert()]).await;
@@ -136,8 +137,8 @@ async fn a_secret_that_cannot_be_used_is_not_shown() {
     let file = directory.path().join("secret");
     std::fs::write(&file, "hun\nter2").unwrap();
     let (peer, heard) = server(200, "").await;
-    let auth = Auth::Bearer { token_file: file };
-    let http = HttpPeer::new(&peer, &options(&peer, auth)).unwrap();
+    let auth = Authentication::Bearer(file);
+    let http = HttpPeer::new(&peer, &options(Some(auth))).unwrap();
     let Answer::Failed(text) = http.post(&[alert()]).await else {
         panic!("accepted")
     };
@@ -149,10 +150,10 @@ async fn a_secret_that_cannot_be_used_is_not_shown() {
 async fn nobody_there_and_no_answer_in_time_are_failures() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = closed.local_addr().unwrap();
-    let silent = PeerUrl::parse(&format!("http://{address}")).unwrap();
-    let hasty = AlertmanagerOptions {
+    let silent = Url::parse(&format!("http://{address}")).unwrap();
+    let hasty = config::Alertmanager {
         timeout: Duration::from_millis(200),
-        ..options(&silent, Auth::None)
+        ..options(None)
     };
     let http = HttpPeer::new(&silent, &hasty).unwrap();
     assert!(matches!(http.post(&[alert()]).await, Answer::Failed(_)));
@@ -168,14 +169,10 @@ async fn nobody_there_and_no_answer_in_time_are_failures() {
 fn certificates_that_are_none_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("ca.pem");
-    let peer = PeerUrl::parse("https://am").unwrap();
-    let tls = Tls {
+    let peer = Url::parse("https://am").unwrap();
+    let options = config::Alertmanager {
         ca_file: Some(file.clone()),
-        ..Tls::default()
-    };
-    let options = AlertmanagerOptions {
-        tls,
-        ..options(&peer, Auth::None)
+        ..options(None)
     };
     let missing = HttpPeer::new(&peer, &options).err().unwrap();
     assert_eq!(missing.to_string(), "read CA certificates");
@@ -189,4 +186,18 @@ fn certificates_that_are_none_are_named() {
         matches!(broken, TransportError::Pem { .. } | TransportError::Client(_)),
         "{broken:?}"
     );
+}
+
+#[test]
+fn alerts_are_posted_below_the_peers_address() {
+    for (peer, posted) in [
+        ("http://127.0.0.1:9093", "http://127.0.0.1:9093/api/v2/alerts"),
+        (
+            "https://am.example/prefix/",
+            "https://am.example/prefix/api/v2/alerts",
+        ),
+        ("http://[::1]:9093/", "http://[::1]:9093/api/v2/alerts"),
+    ] {
+        assert_eq!(alerts(&Url::parse(peer).unwrap()).as_str(), posted);
+    }
 }

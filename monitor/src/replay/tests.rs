@@ -5,11 +5,12 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use super::format::Line;
 use super::*;
+use crate::correlate::PlaneSettings;
+use crate::enrich::Facts;
 use crate::model::Record;
 use crate::plane::frames::{Scene, after, boot};
-use crate::plane::{Facts, PlaneSettings};
+use crate::recording::{RecordError, Recorder, RecorderCounts};
 
 fn header() -> Header {
     Header::new(boot(), PlaneSettings::default())
@@ -194,7 +195,7 @@ fn an_existing_file_is_not_overwritten() {
     let refused = Recorder::create(file.path(), header(), u64::MAX);
     assert!(matches!(refused, Err(RecordError::Create { path, .. }) if path == file.path()));
     assert!(matches!(
-        replay(std::path::Path::new("/nonexistent")),
+        replay(Path::new("/nonexistent")),
         Err(ReplayError::Open { .. })
     ));
 }

@@ -4,6 +4,9 @@
 //! names it, and nothing follows. Needs no privileges: the facts about processes are in the recording. Used by
 //! `layerwatch replay`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -12,11 +15,12 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::format::{FORMAT_VERSION, Header, Line};
+use crate::counts::StageCounts;
 use crate::enrich::Actors;
 use crate::model::text::printable;
 use crate::model::{Access, Actor, Process, Record};
-use crate::plane::{EventPlane, StageCounts};
+use crate::plane::EventPlane;
+use crate::recording::{FORMAT_VERSION, Header, Line};
 
 /// The longest line: a snapshot of a host with some hundred thousand findings.
 const LINE_LIMIT: u64 = 256 << 20;

@@ -1,0 +1,169 @@
+//! What watches the watcher: the canary, the kernel's counters, losses, and the word to the service manager.
+//!
+//! Invariant: a hook that stops firing, an event that was lost and a queue that was full become a metric, a log line and
+//! a state record; each state ends with a record too. Spawned by `app`.
+
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::start::Started;
+use super::{Shared, notify, now, stopped};
+use crate::kernel::{Canary, RingLosses, Tier, WatchMaps};
+use crate::model::{AlertKind, Record, RecordKind, StateReport};
+use crate::telemetry::happenings::{CanarySeen, HookSilent};
+use crate::telemetry::{Hook, Notice, watchdog_interval};
+
+/// How often the canary is opened.
+const CANARY: Duration = Duration::from_secs(60);
+/// How long its record may take.
+const CANARY_DEADLINE: Duration = Duration::from_secs(5);
+/// How often the kernel's counters are read.
+const COUNTERS: Duration = Duration::from_secs(2);
+/// How long a loss counts as present.
+const LOSS_HOLD: Duration = Duration::from_secs(300);
+
+/// The task.
+#[derive(Debug)]
+pub(super) struct Housekeeping {
+    canary: Canary,
+    seen: watch::Receiver<Option<Timestamp>>,
+    open_hook: Hook,
+    shared: Shared,
+    losses: Arc<RingLosses>,
+    lost: u64,
+    blind: bool,
+    losing_since: Option<Instant>,
+}
+
+impl Housekeeping {
+    /// For a started agent; `seen` has the time of the newest canary record.
+    pub(super) fn new(
+        started: &Started,
+        shared: Shared,
+        losses: Arc<RingLosses>,
+        seen: watch::Receiver<Option<Timestamp>>,
+    ) -> Self {
+        Self {
+            canary: started.canary.clone(),
+            seen,
+            open_hook: match started.choice.tier {
+                Tier::B => Hook::FexitFileOpen,
+                Tier::D => Hook::SysExit,
+            },
+            shared,
+            losses,
+            lost: 0,
+            blind: false,
+            losing_since: None,
+        }
+    }
+
+    /// Runs until `stop` says so.
+    pub(super) async fn run(mut self, stop: watch::Receiver<bool>) {
+        let (usec, pid) = (
+            std::env::var("WATCHDOG_USEC").ok(),
+            std::env::var("WATCHDOG_PID").ok(),
+        );
+        let word = watchdog_interval(usec.as_deref(), pid.as_deref(), std::process::id());
+        let mut watchdog = tokio::time::interval(word.unwrap_or(CANARY));
+        let mut canary = tokio::time::interval(CANARY);
+        let mut counters = tokio::time::interval(COUNTERS);
+        let stop = stopped(stop);
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                _ = canary.tick() => self.check_canary().await,
+                _ = counters.tick() => self.read_counters(),
+                _ = watchdog.tick(), if word.is_some() => {
+                    if self.shared.health.is_alive(Instant::now()) {
+                        notify(&self.shared, &Notice::Watchdog);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn check_canary(&mut self) {
+        let opened = now();
+        let begun = Instant::now();
+        if let Err(error) = self.canary.open() {
+            tracing::error!(%error, "the canary cannot be opened");
+        }
+        let newer =
+            |seen: &Option<Timestamp>| seen.is_some_and(|seen| seen + Duration::from_secs(1) >= opened);
+        let answer = tokio::time::timeout(CANARY_DEADLINE, self.seen.wait_for(newer)).await;
+        let came = matches!(answer, Ok(Ok(_)));
+        drop(answer);
+        if came {
+            CanarySeen {
+                time: now(),
+                latency: begun.elapsed(),
+            }
+            .report(&self.shared.metrics);
+            self.shared.metrics.hook_attached(self.open_hook, true);
+        } else {
+            HookSilent { hook: self.open_hook }.report(&self.shared.metrics);
+        }
+        if came == self.blind {
+            self.blind = !came;
+            self.state(
+                AlertKind::MonitorBlind,
+                self.blind,
+                "the open hook does not report the canary",
+            );
+        }
+    }
+
+    fn read_counters(&mut self) {
+        let counters = match self.maps().map(|maps| maps.counters()) {
+            Some(Ok(counters)) => counters,
+            Some(Err(error)) => {
+                tracing::warn!(
+                    error = crate::telemetry::happenings::chain(&error),
+                    "the kernel's counters are not read"
+                );
+                return;
+            }
+            None => return,
+        };
+        let mut lost = self.losses.queue_full();
+        for hook in counters {
+            lost += hook.counters.ring_full;
+            if let Some(label) = Hook::from_wire(hook.number) {
+                self.shared.metrics.kernel_counters(label, &hook.counters);
+            }
+        }
+        if lost > self.lost {
+            let detail = format!(
+                "{} events lost between the kernel and the event plane",
+                lost - self.lost
+            );
+            self.lost = lost;
+            if self.losing_since.replace(Instant::now()).is_none() {
+                self.state(AlertKind::EventsLost, true, &detail);
+            }
+        } else if self.losing_since.is_some_and(|since| since.elapsed() > LOSS_HOLD) {
+            self.losing_since = None;
+            self.state(AlertKind::EventsLost, false, "no event was lost for five minutes");
+        }
+    }
+
+    fn maps(&self) -> Option<MutexGuard<'_, WatchMaps>> {
+        self.shared.maps.lock().ok()
+    }
+
+    fn state(&self, alert: AlertKind, active: bool, detail: &str) {
+        let state = StateReport {
+            time: now(),
+            alert,
+            active,
+            detail: detail.to_owned(),
+        };
+        self.shared.sinks.emit(&Record::new(RecordKind::State(state)));
+    }
+}

@@ -1,0 +1,198 @@
+//! What must be done with privileges and before any thread exists: state, canary, attach, and giving privileges up.
+//!
+//! Invariant: when `start` returns, the programs fire and this thread holds only what watching needs. Called by the
+//! commands `run` and `record`.
+
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use caps::Capability;
+
+use crate::bounded;
+use crate::catalog::Host;
+use crate::config::{self, Config};
+use crate::enrich::host_facts;
+use crate::kernel::{self, Canary, Choice, KernelError, Tier, TierPreference, Tracer};
+use crate::knowledge::HostFacts;
+use crate::privilege;
+use crate::scan::{FingerprintKey, ScanWorker, WorkerOptions};
+use crate::survey::SurveyOptions;
+use crate::telemetry::happenings::KernelAttached;
+use crate::telemetry::{self, Hook, Metrics};
+
+const KEY_BYTES: usize = 32;
+
+/// The agent, attached and with its privileges given up, not running yet.
+#[derive(Debug)]
+pub struct Started {
+    /// The attached programs.
+    pub tracer: Tracer,
+    /// Which tier, and why.
+    pub choice: Choice,
+    /// The canary.
+    pub canary: Canary,
+    /// Facts of the host.
+    pub facts: HostFacts,
+}
+
+/// The kernel or the privileges are not what the agent needs; exit status 5.
+#[derive(Debug, thiserror::Error)]
+#[error("the agent cannot trace here")]
+pub struct Preflight(#[source] KernelError);
+
+impl Preflight {
+    /// For a kernel that does not do.
+    pub fn new(source: KernelError) -> Self {
+        Self(source)
+    }
+}
+
+/// Prepares the state directory, attaches and gives privileges up.
+///
+/// # Errors
+/// [`Preflight`] when no tier works; anything else is a matter of the state directory or of privileges.
+pub fn start(config: &Config) -> Result<Started> {
+    let facts = host_facts(Path::new("/proc"));
+    privilege::harden().context("harden the process")?;
+    let directory = &config.state_directory;
+    state_directory(directory)?;
+    let canary =
+        Canary::create(directory).with_context(|| format!("make the canary in {}", directory.display()))?;
+    let (mut tracer, choice) = kernel::start(&preference(config), &canary).map_err(Preflight)?;
+    tracer.with_maps(|maps| maps.ignore_process(std::process::id(), 0))?;
+    if config.privilege.drop_after_attach {
+        give_up(&mut tracer)?;
+    }
+    Ok(Started {
+        tracer,
+        choice,
+        canary,
+        facts,
+    })
+}
+
+fn state_directory(directory: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("make the state directory {}", directory.display()))
+}
+
+fn preference(config: &Config) -> TierPreference {
+    let tier = |tier: config::Tier| match tier {
+        config::Tier::B => Tier::B,
+        config::Tier::D => Tier::D,
+    };
+    TierPreference {
+        forced: match config.watch.tier {
+            config::TierChoice::Auto => None,
+            config::TierChoice::Only(only) => Some(tier(only)),
+        },
+        excluded: config
+            .watch
+            .exclude_tiers
+            .iter()
+            .map(|excluded| tier(*excluded))
+            .collect(),
+    }
+}
+
+/// Keeps what watching needs; `CAP_BPF` stays only where the kernel refuses map updates without it (before 5.19, with
+/// `kernel.unprivileged_bpf_disabled` set).
+fn give_up(tracer: &mut Tracer) -> Result<()> {
+    let mut keep: Vec<Capability> = privilege::TO_WATCH.to_vec();
+    let held: Vec<Capability> = {
+        let missing = privilege::missing(&privilege::TO_ATTACH)?;
+        privilege::TO_ATTACH
+            .into_iter()
+            .filter(|capability| !missing.contains(capability))
+            .collect()
+    };
+    let others = [Capability::CAP_SYS_ADMIN];
+    let missing = privilege::missing(&others)?;
+    let all: Vec<_> = held
+        .iter()
+        .copied()
+        .chain(others.into_iter().filter(|other| !missing.contains(other)))
+        .collect();
+    privilege::suspend(&all)?;
+    let works = tracer
+        .with_maps(|maps| maps.ignore_process(std::process::id(), 0))
+        .is_ok();
+    privilege::resume(&all)?;
+    if !works {
+        keep.push(Capability::CAP_BPF);
+        tracing::info!("CAP_BPF is kept: this kernel refuses map updates without it");
+    }
+    privilege::keep_only(&keep).context("give up capabilities")
+}
+
+/// What the knowledge plane is asked to look at.
+pub(super) fn survey_options(config: &Config, facts: HostFacts) -> SurveyOptions {
+    SurveyOptions {
+        host: Host::new(&config.stores.host_root),
+        roots: config.stores.roots.clone(),
+        scan_deadline: config.scan.deadline.max(Duration::from_secs(1)),
+        facts,
+    }
+}
+
+/// A scan worker with this node's fingerprint key.
+pub fn worker(config: &Config, on_start: impl FnMut(u32) + Send + Sync + 'static) -> Result<ScanWorker> {
+    let options = WorkerOptions {
+        program: "/proc/self/exe".into(),
+        key: fingerprint_key(&config.state_directory)?,
+        on_start: Box::new(on_start),
+    };
+    ScanWorker::new(options).context("load the scan rules")
+}
+
+/// The node's key, made at the first start; a process that may not keep one uses a key of its own for this run.
+fn fingerprint_key(directory: &Path) -> Result<FingerprintKey> {
+    let path = directory.join("fingerprint.key");
+    if let Ok(bytes) = bounded::read(&path, 64)
+        && let Ok(key) = <[u8; KEY_BYTES]>::try_from(bytes)
+    {
+        return Ok(FingerprintKey::new(key));
+    }
+    let mut key = [0; KEY_BYTES];
+    rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty()).context("get random bytes")?;
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, &key));
+    if let Err(error) = written {
+        tracing::debug!(%error, path = %path.display(), "fingerprints of this run will not match another run's");
+    }
+    Ok(FingerprintKey::new(key))
+}
+
+/// Says which tier is in use.
+pub(super) fn report(started: &Started, metrics: &Metrics) {
+    let (tier, open_hook, hooks): (_, _, &[Hook]) = match started.choice.tier {
+        Tier::B => (
+            telemetry::Tier::B,
+            Hook::FexitFileOpen,
+            &[Hook::FexitFileOpen, Hook::FexitRename],
+        ),
+        Tier::D => (telemetry::Tier::D, Hook::SysExit, &[Hook::SysExit]),
+    };
+    for rejection in &started.choice.rejections {
+        tracing::info!(tier = %rejection.tier, reason = rejection.reason, "tier not used");
+    }
+    for field in &started.choice.absent_fields {
+        tracing::info!(field, "this kernel has no such field");
+    }
+    KernelAttached {
+        tier,
+        open_hook,
+        hooks,
+    }
+    .report(metrics);
+}

@@ -1,0 +1,116 @@
+//! What kind of store lies in a root, told by a directory that only this kind has.
+//!
+//! Invariant: a root may hold several stores (an engine that changed its driver leaves the old one behind); each is
+//! either read or reported as not read yet. A new engine is a line here and a module. Called by `discover`.
+
+use std::path::{Path, PathBuf};
+
+use super::Host;
+use super::problem::{Problem, ProblemKind};
+use crate::model::Driver;
+
+/// The directories that tell, below the root.
+const MARKS: &[(&str, Mark)] = &[
+    ("overlay-layers", Mark::Read(Driver::Overlay)),
+    ("overlay-images", Mark::Read(Driver::Overlay)),
+    ("vfs-layers", Mark::NotYet("containers/storage with driver vfs")),
+    (
+        "btrfs-layers",
+        Mark::NotYet("containers/storage with driver btrfs"),
+    ),
+    ("zfs-layers", Mark::NotYet("containers/storage with driver zfs")),
+    ("image/overlay2", Mark::NotYet("Docker with driver overlay2")),
+    ("image/vfs", Mark::NotYet("Docker with driver vfs")),
+    ("image/btrfs", Mark::NotYet("Docker with driver btrfs")),
+    ("image/zfs", Mark::NotYet("Docker with driver zfs")),
+    (
+        "image/fuse-overlayfs",
+        Mark::NotYet("Docker with driver fuse-overlayfs"),
+    ),
+    (
+        "image/devicemapper",
+        Mark::NotYet("Docker with driver devicemapper"),
+    ),
+    ("io.containerd.metadata.v1.bolt", Mark::NotYet("containerd")),
+    (
+        "containerd/daemon/io.containerd.metadata.v1.bolt",
+        Mark::NotYet("Docker's own containerd"),
+    ),
+    ("runc-overlayfs", Mark::NotYet("BuildKit")),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    Read(Driver),
+    NotYet(&'static str),
+}
+
+/// A root that is a store, by its host path without links.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct StoreRoot {
+    /// The host path, without links.
+    pub(super) path: PathBuf,
+    /// How its layers lie.
+    pub(super) driver: Driver,
+}
+
+/// What is in a root: the readable stores in it.
+pub(super) fn recognise(
+    host: &Host,
+    root: &Path,
+    must_exist: bool,
+    problems: &mut Vec<Problem>,
+) -> Vec<StoreRoot> {
+    let mut found: Vec<StoreRoot> = Vec::new();
+    let before = problems.len();
+    for (directory, mark) in MARKS {
+        match (host.path(root.join(directory)).symlink_metadata(), mark) {
+            (Ok(metadata), Mark::Read(driver)) if metadata.is_dir() => {
+                if found.iter().all(|store| store.driver != *driver) {
+                    found.push(StoreRoot {
+                        path: root.to_owned(),
+                        driver: *driver,
+                    });
+                }
+            }
+            (Ok(metadata), Mark::NotYet(what)) if metadata.is_dir() => {
+                let cause = format!("{what} is not read yet: its layers are neither scanned nor watched");
+                problems.push(Problem::new(
+                    ProblemKind::UnsupportedStore,
+                    root,
+                    "read the store",
+                    &cause,
+                ));
+            }
+            (Ok(_), _) => {}
+            (Err(error), _) if is_absent(&error) => {}
+            (Err(error), _) => {
+                let cause = error.to_string();
+                problems.push(Problem::new(
+                    ProblemKind::Unreadable,
+                    root,
+                    "look for a store",
+                    &cause,
+                ));
+                return found;
+            }
+        }
+    }
+    if must_exist && problems.len() == before && found.is_empty() {
+        let cause = "the directory holds no store";
+        problems.push(Problem::new(
+            ProblemKind::MissingStore,
+            root,
+            "find the store",
+            cause,
+        ));
+    }
+    found
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}

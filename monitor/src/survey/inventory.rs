@@ -1,0 +1,46 @@
+//! How much of everything a snapshot holds, for metrics and the log.
+//!
+//! Invariant: counts only; no name leaves here. Called by `task`.
+
+use std::collections::BTreeMap;
+
+use crate::knowledge::Knowledge;
+use crate::model::{Driver, Finding, ImageId, StoreId};
+use crate::telemetry::Inventory;
+
+/// The counts of a snapshot; findings in image configurations count as findings too.
+pub(super) fn of(knowledge: &Knowledge, images: &BTreeMap<(StoreId, ImageId), Vec<Finding>>) -> Inventory {
+    let parts = knowledge.parts();
+    let driver_of = |store: &StoreId| {
+        knowledge
+            .store(store)
+            .map_or(Driver::Overlay, |store| store.driver)
+    };
+    let mut inventory = Inventory::default();
+    for store in &parts.stores {
+        *inventory.stores.entry(store.driver).or_default() += 1;
+    }
+    for layer in &parts.layers {
+        *inventory.layers.entry(driver_of(&layer.key.store)).or_default() += 1;
+    }
+    for image in &parts.images {
+        *inventory.images.entry(driver_of(&image.store)).or_default() += 1;
+    }
+    for known in &parts.findings {
+        *inventory.findings.entry(known.finding.severity).or_default() += 1;
+        if known
+            .exposure
+            .as_ref()
+            .is_some_and(|exposure| !exposure.readers.is_empty())
+        {
+            *inventory.exposed.entry(known.finding.severity).or_default() += 1;
+        }
+    }
+    for finding in images.values().flatten() {
+        *inventory.findings.entry(finding.severity).or_default() += 1;
+    }
+    for known in &parts.verdicts {
+        *inventory.provenance.entry(known.verdict.provenance).or_default() += 1;
+    }
+    inventory
+}

@@ -1,0 +1,264 @@
+//! The knowledge plane as a task of the agent.
+//!
+//! Invariant: a change of a store leads to a new snapshot before anything is scanned, so that new layers are watched at
+//! once; scanning goes on between changes, one thing at a time. Ends when it is told to stop. Started by `app`.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Survey, inventory};
+use crate::catalog::{self, Catalog, StoreEvent, StoreWatch};
+use crate::knowledge::{Knowledge, KnowledgeParts};
+use crate::model::PullReport;
+use crate::pulls::{Arrival, PullJoin, PullSignal};
+use crate::scan::ScanError;
+use crate::telemetry::Inventory;
+use crate::telemetry::KnowledgePart;
+
+/// How often everything is judged again without a sign of change: modes and policies change silently.
+const RECHECK: Duration = Duration::from_secs(15);
+/// While many layers are scanned, the results so far are published this often.
+const PUBLISH: Duration = Duration::from_millis(500);
+
+/// What the task hands on.
+pub struct Outputs {
+    /// The newest snapshot, for the event plane.
+    pub knowledge: watch::Sender<Arc<Knowledge>>,
+    /// Makes the kernel watch what a snapshot says; called before the snapshot is published.
+    pub arm: Box<dyn FnMut(&Knowledge) + Send>,
+    /// An image arrived.
+    pub pulled: Box<dyn FnMut(PullReport) + Send>,
+    /// Something happened that people should hear of.
+    pub happened: Box<dyn FnMut(Happening<'_>) + Send>,
+    /// The wall clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl fmt::Debug for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outputs")
+    }
+}
+
+/// What people should hear of.
+#[derive(Debug)]
+pub enum Happening<'a> {
+    /// A snapshot was published.
+    Built {
+        /// What it holds.
+        inventory: &'a Inventory,
+        /// Its number.
+        generation: u64,
+        /// When it was done.
+        time: Timestamp,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A part failed; the rest goes on.
+    Failed {
+        /// Which part.
+        part: KnowledgePart,
+        /// Why.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// A directory is not watched, or changes were missed.
+    Unwatched {
+        /// What and why, for people.
+        detail: String,
+    },
+}
+
+/// The task.
+#[derive(Debug)]
+pub struct SurveyTask {
+    survey: Survey,
+    watch: StoreWatch,
+    signals: mpsc::Receiver<PullSignal>,
+    outputs: Outputs,
+    join: PullJoin,
+    /// What pulls are told from; absent until the first reading, whose images were there before the agent.
+    reported: Option<Arc<Catalog>>,
+    last: KnowledgeParts,
+    last_publish: Instant,
+}
+
+impl SurveyTask {
+    /// A task that has read nothing yet.
+    pub fn new(
+        survey: Survey,
+        watch: StoreWatch,
+        signals: mpsc::Receiver<PullSignal>,
+        outputs: Outputs,
+    ) -> Self {
+        Self {
+            survey,
+            watch,
+            signals,
+            outputs,
+            join: PullJoin::default(),
+            reported: None,
+            last: KnowledgeParts::default(),
+            last_publish: Instant::now(),
+        }
+    }
+
+    /// Reads, judges and publishes until `stop` says so.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = self.round() => {}
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                Some(event) = self.watch.next() => self.take(event),
+                () = sleep(RECHECK) => {}
+            }
+        }
+    }
+
+    async fn round(&mut self) {
+        self.look().await;
+        while let Some(pending) = self.survey.pending() {
+            if let Err(error) = self.survey.scan(&pending).await {
+                self.failed(KnowledgePart::Scan, &error);
+                if matches!(error, ScanError::Rules(_) | ScanError::Start(_)) {
+                    break;
+                }
+            }
+            if let Ok(Some(event)) = timeout(Duration::ZERO, self.watch.next()).await {
+                self.take(event);
+                self.look().await;
+            } else if self.last_publish.elapsed() > PUBLISH {
+                self.publish().await;
+            }
+        }
+        self.publish().await;
+    }
+
+    /// Reads the stores again and publishes what is there now.
+    async fn look(&mut self) {
+        if let Err(error) = self.survey.refresh().await {
+            self.failed(KnowledgePart::Catalog, &error);
+            return;
+        }
+        let targets = {
+            let options = self.survey.options();
+            catalog::targets(&options.host, self.survey.catalog(), &options.roots)
+        };
+        self.watch.retarget(targets);
+        self.publish().await;
+        self.report_pulls();
+    }
+
+    async fn publish(&mut self) {
+        let begun = Instant::now();
+        let now = (self.outputs.clock)();
+        let knowledge = match self.survey.snapshot(now).await {
+            Ok(knowledge) => knowledge,
+            Err(error) => return self.failed(KnowledgePart::Exposure, &error),
+        };
+        self.last_publish = Instant::now();
+        let inventory = inventory::of(&knowledge, self.survey.image_findings());
+        (self.outputs.happened)(Happening::Built {
+            inventory: &inventory,
+            generation: knowledge.generation(),
+            time: now,
+            took: begun.elapsed(),
+        });
+        let same = KnowledgeParts {
+            generation: knowledge.generation(),
+            built: knowledge.built(),
+            ..self.last.clone()
+        };
+        if *knowledge.parts() == same && knowledge.generation() > 1 {
+            return;
+        }
+        self.last.clone_from(knowledge.parts());
+        (self.outputs.arm)(&knowledge);
+        self.outputs.knowledge.send_replace(knowledge);
+    }
+
+    fn report_pulls(&mut self) {
+        while let Ok(signal) = self.signals.try_recv() {
+            self.join.signal(signal);
+        }
+        let catalog = Arc::clone(self.survey.catalog());
+        let Some(reported) = self.reported.take() else {
+            self.reported = Some(catalog);
+            return;
+        };
+        let knowledge = Arc::clone(&self.outputs.knowledge.borrow());
+        let time = (self.outputs.clock)();
+        for arrival in catalog::arrivals(&reported, &catalog) {
+            // An image gets its name with the last write of a pull; until then it is not whole.
+            if arrival.image.names.is_empty() {
+                continue;
+            }
+            let new_layers = arrival.new_layers;
+            let arrival = Arrival {
+                time,
+                image: arrival.image,
+                new_layers,
+            };
+            (self.outputs.pulled)(self.join.report(&arrival, &knowledge));
+        }
+        self.reported = Some(Arc::new(without_nameless_arrivals(&reported, &catalog)));
+    }
+
+    fn take(&mut self, event: StoreEvent) {
+        let detail = match event {
+            StoreEvent::Changed(_) => return,
+            StoreEvent::Unwatched {
+                store,
+                directory,
+                reason,
+            } => {
+                format!(
+                    "{}: {} of {store} is not watched",
+                    reason.as_str(),
+                    directory.display()
+                )
+            }
+            StoreEvent::Overflowed => "the kernel's queue of directory changes was full".to_owned(),
+            StoreEvent::Failed { cause } => format!("the watch of the stores ended: {cause}"),
+        };
+        (self.outputs.happened)(Happening::Unwatched { detail });
+    }
+
+    fn failed(&mut self, part: KnowledgePart, error: &(dyn std::error::Error + 'static)) {
+        (self.outputs.happened)(Happening::Failed { part, error });
+    }
+}
+
+/// The new catalog, less the images that arrived without a name: they are reported when they get one.
+fn without_nameless_arrivals(old: &Catalog, new: &Catalog) -> Catalog {
+    let mut baseline = new.clone();
+    let was_there = |image: &crate::model::Image| {
+        old.images
+            .iter()
+            .any(|other| other.store == image.store && other.id == image.id)
+    };
+    baseline
+        .images
+        .retain(|image| !image.names.is_empty() || was_there(image));
+    let kept: std::collections::BTreeSet<_> = baseline
+        .images
+        .iter()
+        .flat_map(|image| {
+            image
+                .layers
+                .iter()
+                .map(|layer| (image.store.clone(), layer.clone()))
+        })
+        .collect();
+    baseline.layers.retain(|key, _| {
+        old.layers.contains_key(key) || kept.contains(&(key.store.clone(), key.layer.clone()))
+    });
+    baseline
+}

@@ -77,7 +77,7 @@ const CRATES: [(&str, &[&str]); 9] = [
     ("comfy_table", &[]),
     ("indicatif", &[]),
     ("prometheus", &["sinks", "telemetry"]),
-    ("reqwest", &["sinks"]),
+    ("reqwest", &["config", "sinks"]),
 ];
 
 /// These take what they need as arguments: no runtime, no file, no network, no clock.

@@ -164,8 +164,11 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Err(error) = rustix::mount::unmount(&self.0, UnmountFlags::DETACH) {
-            eprintln!("unmount {}: {error}", self.0.display());
-        }
+        let unmounted = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+        assert!(
+            unmounted.is_ok() || std::thread::panicking(),
+            "{}: {unmounted:?}",
+            self.0.display()
+        );
     }
 }

@@ -13,49 +13,51 @@ const FREE: [&str; 4] = ["app", "cli", "lib", "main"];
 const SHARED: [&str; 2] = ["bounded", "model"];
 
 /// Each module with those it may use besides itself and the shared ones.
-const MODULES: [(&str, &[&str]); 24] = [
+const MODULES: [(&str, &[&str]); 25] = [
     ("attribute", &["knowledge"]),
     ("bounded", &[]),
-    ("catalog", &["telemetry"]),
+    ("catalog", &[]),
     ("config", &[]),
-    ("correlate", &["attribute", "judge", "knowledge"]),
+    ("correlate", &["attribute", "counts", "judge", "knowledge"]),
+    ("counts", &[]),
     ("decide", &["correlate"]),
     ("decode", &[]),
-    ("enrich", &["telemetry"]),
-    ("exposure", &["catalog", "telemetry"]),
+    ("enrich", &["knowledge"]),
+    ("exposure", &["catalog"]),
     ("judge", &["knowledge"]),
-    ("kernel", &["telemetry"]),
-    (
-        "knowledge",
-        &["catalog", "exposure", "scan", "telemetry", "trust"],
-    ),
+    ("kernel", &[]),
+    ("knowledge", &[]),
     ("model", &[]),
     (
         "plane",
         &[
             "attribute",
             "correlate",
+            "counts",
             "decide",
             "decode",
             "enrich",
             "judge",
             "knowledge",
             "pulls",
-            "telemetry",
+            "recording",
         ],
     ),
     ("privilege", &[]),
-    ("pulls", &["catalog", "decide", "knowledge"]),
-    ("recording", &["decode", "enrich", "knowledge", "plane"]),
-    ("scan", &["catalog", "privilege", "telemetry"]),
+    ("pulls", &["decide", "knowledge"]),
+    ("recording", &["correlate", "decode", "enrich", "knowledge"]),
+    ("replay", &["counts", "enrich", "plane", "recording"]),
+    ("scan", &[]),
     ("sinks", &["config", "telemetry"]),
     (
         "survey",
         &[
             "catalog",
+            "enrich",
             "exposure",
             "kernel",
             "knowledge",
+            "pulls",
             "scan",
             "telemetry",
             "trust",
@@ -63,8 +65,7 @@ const MODULES: [(&str, &[&str]); 24] = [
     ),
     ("telemetry", &[]),
     ("testing", &[]),
-    ("trust", &["telemetry"]),
-    ("watch", &["catalog", "knowledge", "telemetry"]),
+    ("trust", &[]),
 ];
 
 /// Crates that belong to one station each.

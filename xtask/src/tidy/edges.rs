@@ -381,4 +381,21 @@ mod tests {
             assert!(open.len() < before, "in a circle: {open:?}");
         }
     }
+
+    #[test]
+    fn no_module_of_the_table_uses_itself_in_a_circle() {
+        let mut settled: Vec<&str> = Vec::new();
+        let mut open = MODULES.to_vec();
+        while !open.is_empty() {
+            let before = open.len();
+            open.retain(|(name, used)| {
+                let ready = used.iter().all(|used| settled.contains(used));
+                if ready {
+                    settled.push(name);
+                }
+                !ready
+            });
+            assert!(open.len() < before, "in a circle: {open:?}");
+        }
+    }
 }

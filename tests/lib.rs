@@ -5,7 +5,9 @@
 //! but by its own id.
 
 mod http;
+pub mod monitoring;
 mod process;
+pub mod scene;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,0 +1,31 @@
+//! The agent as a user runs it: the real binary, real engines, real reads; whole lines are parsed and compared.
+//!
+//! Each test has a store, a port and a state of its own, so that they may run at the same time. On this machine's kernel
+//! (tier D or whatever works); the same reads on other kernels are in the kernel tests.
+
+mod damage;
+mod flow;
+mod privileges;
+mod quiet;
+mod replayed;
+
+use anyhow::Result;
+use layerwatch_tests::{skip, tool};
+
+/// Whether what a test needs is there; if not, the skip is recorded.
+fn ready(test: &str, programs: &[&str]) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        skip(test, "needs root")?;
+        return Ok(false);
+    }
+    for program in programs {
+        if tool(program).is_none() {
+            skip(test, &format!("{program} is not installed"))?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The engines that a store is made with.
+const ENGINES: [&str; 3] = ["podman", "buildah", "openssl"];

@@ -12,6 +12,7 @@ pub mod scene;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -36,10 +37,22 @@ pub fn wait_until<T>(what: &str, deadline: Duration, mut look: impl FnMut() -> O
     }
 }
 
-/// A port of 127.0.0.1 that was free a moment ago.
+/// A port of 127.0.0.1 that is free and that no other test process is given: each has a range of its own by its id, so
+/// that two servers which start at the same time never meet on one port.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
-    Ok(listener.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    /// Below the range that the system gives out itself (32768, ip(7)).
+    const FIRST: u16 = 10_000;
+    const RANGE: u16 = 16;
+    const RANGES: u32 = 1400;
+    let range = u16::try_from(std::process::id() % RANGES)? * RANGE + FIRST;
+    for _ in 0..RANGE {
+        let port = range + NEXT.fetch_add(1, Ordering::Relaxed) % RANGE;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {range} to {} is free", range + RANGE)
 }
 
 /// The project's root directory.

@@ -58,7 +58,8 @@ fn drop_reason(stage: Stage, reason: &str) -> DropReason {
     match (stage, reason) {
         (Stage::Decode, "length") => DropReason::FrameLength,
         (Stage::Decode, "version") => DropReason::FrameVersion,
-        (Stage::Decode | Stage::Enrich, _) => DropReason::FrameContent,
+        (Stage::Decode, _) => DropReason::FrameContent,
+        (Stage::Enrich, _) => DropReason::PullSignal,
         (Stage::Correlate | Stage::Decide, _) => DropReason::ParkingFull,
     }
 }

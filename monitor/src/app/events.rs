@@ -40,11 +40,8 @@ impl EventTask {
         let mut books = Books::default();
         loop {
             tokio::select! {
-                frame = self.frames.recv() => {
-                    let Some(frame) = frame else { break };
-                    let records = self.plane.handle(&frame, now());
-                    self.hand_on(&records);
-                }
+                // Newer knowledge first: a frame may be about what it brought.
+                biased;
                 Ok(()) = self.knowledge.changed() => {
                     let knowledge = Arc::clone(&self.knowledge.borrow_and_update());
                     let records = self.plane.snapshot_changed(knowledge, now());
@@ -55,6 +52,11 @@ impl EventTask {
                     self.hand_on(&records);
                     books.publish(self.plane.counts(), &self.shared.metrics);
                     self.shared.health.beat(Instant::now());
+                }
+                frame = self.frames.recv() => {
+                    let Some(frame) = frame else { break };
+                    let records = self.plane.handle(&frame, now());
+                    self.hand_on(&records);
                 }
             }
         }

@@ -14,8 +14,8 @@ use super::start::Started;
 use super::{Shared, notify, now, stopped};
 use crate::kernel::{Canary, RingLosses, Tier, WatchMaps};
 use crate::model::{AlertKind, Record, RecordKind, StateReport};
-use crate::telemetry::happenings::{CanarySeen, HookSilent};
-use crate::telemetry::{Hook, Notice, watchdog_interval};
+use crate::telemetry::happenings::{CanarySeen, EventsDropped, HookSilent};
+use crate::telemetry::{DropReason, Hook, Notice, Stage, StageOutcome, watchdog_interval};
 
 /// How often the canary is opened.
 const CANARY: Duration = Duration::from_mins(1);
@@ -35,6 +35,7 @@ pub(super) struct Housekeeping {
     shared: Shared,
     losses: Arc<RingLosses>,
     lost: u64,
+    queue_full: u64,
     blind: bool,
     losing_since: Option<Instant>,
 }
@@ -57,6 +58,7 @@ impl Housekeeping {
             shared,
             losses,
             lost: 0,
+            queue_full: 0,
             blind: false,
             losing_since: None,
         }
@@ -132,6 +134,21 @@ impl Housekeeping {
             None => return,
         };
         let mut lost = self.losses.queue_full();
+        let queue_full = lost - self.queue_full;
+        if queue_full > 0 {
+            // They never reached the plane: they count as received by its first stage and lost there.
+            self.shared
+                .metrics
+                .stage(Stage::Decode, StageOutcome::Received, queue_full);
+            let (reason, detail) = (DropReason::QueueFull, "the event plane is behind");
+            EventsDropped {
+                reason,
+                count: queue_full,
+                detail,
+            }
+            .report(&self.shared.metrics);
+            self.queue_full = lost;
+        }
         for hook in counters {
             lost += hook.counters.ring_full;
             if let Some(label) = Hook::from_wire(hook.number) {

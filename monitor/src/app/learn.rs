@@ -1,6 +1,7 @@
 //! The knowledge plane wired: what it reads, what it arms, whom it tells.
 //!
-//! Invariant: the kernel watches what a snapshot says before the event plane reads that snapshot. Called by `app`.
+//! Invariant: a snapshot is published before the kernel watches what it says, so that no event is about something that
+//! the event plane has not heard of. Called by `app`.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -115,6 +116,14 @@ fn report(shared: &Shared, happening: &Happening<'_>) {
                 error: *error,
             }
             .report(&shared.metrics);
+        }
+        Happening::Problem { problem } => {
+            tracing::warn!(
+                kind = problem.kind.as_str(),
+                problem = %problem,
+                "a part of a store is not read"
+            );
+            shared.metrics.knowledge_failed(KnowledgePart::Catalog);
         }
         Happening::Unwatched { detail } => {
             tracing::warn!(detail, "changes of a store may be noticed late");

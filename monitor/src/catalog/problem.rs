@@ -3,6 +3,7 @@
 //! Invariant: a problem is text that is safe to print (names from a store come escaped) and a kind from a closed set.
 //! Made by the readers of this module; shown by `doctor` and `stores`, counted by kind in the metrics.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,12 @@ pub struct Problem {
     pub operation: String,
     /// Why it failed, escaped.
     pub cause: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.file, self.operation, self.cause)
+    }
 }
 
 impl Problem {

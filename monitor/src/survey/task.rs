@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Survey, inventory};
-use crate::catalog::{self, Catalog, StoreEvent, StoreWatch};
+use crate::catalog::{self, Catalog, Problem, StoreEvent, StoreWatch};
 use crate::knowledge::{Knowledge, KnowledgeParts};
 use crate::model::PullReport;
 use crate::pulls::{Arrival, PullJoin, PullSignal};
@@ -29,7 +29,7 @@ const PUBLISH: Duration = Duration::from_millis(500);
 pub struct Outputs {
     /// The newest snapshot, for the event plane.
     pub knowledge: watch::Sender<Arc<Knowledge>>,
-    /// Makes the kernel watch what a snapshot says; called before the snapshot is published.
+    /// Makes the kernel watch what a snapshot says; called when the snapshot is published.
     pub arm: Box<dyn FnMut(&Knowledge) + Send>,
     /// An image arrived.
     pub pulled: Box<dyn FnMut(PullReport) + Send>,
@@ -68,6 +68,11 @@ pub enum Happening<'a> {
         /// Why.
         error: &'a (dyn std::error::Error + 'static),
     },
+    /// Something of a store could not be read or believed, and could before; the rest goes on.
+    Problem {
+        /// What.
+        problem: &'a Problem,
+    },
     /// A directory is not watched, or changes were missed.
     Unwatched {
         /// What and why, for people.
@@ -85,6 +90,8 @@ pub struct SurveyTask {
     join: PullJoin,
     /// What pulls are told from; absent until the first reading, whose images were there before the agent.
     reported: Option<Arc<Catalog>>,
+    /// The problems that were told.
+    problems: Vec<Problem>,
     last: KnowledgeParts,
     last_publish: Instant,
 }
@@ -104,6 +111,7 @@ impl SurveyTask {
             outputs,
             join: PullJoin::default(),
             reported: None,
+            problems: Vec::new(),
             last: KnowledgeParts::default(),
             last_publish: Instant::now(),
         }
@@ -154,6 +162,7 @@ impl SurveyTask {
             catalog::targets(&options.host, self.survey.catalog(), &options.roots)
         };
         self.watch.retarget(targets);
+        self.report_problems();
         self.publish().await;
         self.report_pulls();
     }
@@ -173,6 +182,13 @@ impl SurveyTask {
             ..self.last.clone()
         };
         let changed = *knowledge.parts() != same || knowledge.generation() == 1;
+        if changed {
+            self.last.clone_from(knowledge.parts());
+            // Published first, so that whatever the kernel reports by the new watches is known.
+            self.outputs.knowledge.send_replace(Arc::clone(&knowledge));
+            (self.outputs.arm)(&knowledge);
+        }
+        // Told last: who waits for it may count on the watches.
         (self.outputs.happened)(Happening::Built {
             inventory: &inventory,
             generation: knowledge.generation(),
@@ -180,12 +196,18 @@ impl SurveyTask {
             took: begun.elapsed(),
             changed,
         });
-        if !changed {
-            return;
+    }
+
+    fn report_problems(&mut self) {
+        let catalog = Arc::clone(self.survey.catalog());
+        for problem in catalog
+            .problems
+            .iter()
+            .filter(|problem| !self.problems.contains(problem))
+        {
+            (self.outputs.happened)(Happening::Problem { problem });
         }
-        self.last.clone_from(knowledge.parts());
-        (self.outputs.arm)(&knowledge);
-        self.outputs.knowledge.send_replace(knowledge);
+        self.problems.clone_from(&catalog.problems);
     }
 
     fn report_pulls(&mut self) {

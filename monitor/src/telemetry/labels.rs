@@ -175,6 +175,10 @@ closed_set! {
         FrameVersion = "frame-version",
         /// A frame with a value that has no meaning.
         FrameContent = "frame-content",
+        /// The queue between the ring and the event plane had no room.
+        QueueFull = "queue-full",
+        /// A sign of a pull that nobody takes: of no known store, or one too many.
+        PullSignal = "pull-signal",
         /// Nothing more can wait.
         ParkingFull = "parking-full",
     }
@@ -184,7 +188,8 @@ impl DropReason {
     /// The only stage that drops for this reason.
     pub fn stage(self) -> Stage {
         match self {
-            Self::FrameLength | Self::FrameVersion | Self::FrameContent => Stage::Decode,
+            Self::FrameLength | Self::FrameVersion | Self::FrameContent | Self::QueueFull => Stage::Decode,
+            Self::PullSignal => Stage::Enrich,
             Self::ParkingFull => Stage::Correlate,
         }
     }

@@ -168,6 +168,10 @@ fn a_layer_that_is_read_before_its_scan_is_judged_after_it() -> Result<()> {
     }
     let mut scene = Scene::new()?;
     let name = scene.publish("shop/api:2")?;
+    // A store that is watched already; into an empty one, the first layer may come before the watch.
+    let other = scene.path().join("other");
+    std::fs::create_dir_all(other.join("etc"))?;
+    scene.store.build(&other, "localhost/other:1", false)?;
     let agent = Agent::start(&scene, "agent", &[])?;
     // The reader opens the key as soon as Podman has written it: before the layer is committed, let alone scanned.
     let store = scene.store.clone();

@@ -87,7 +87,7 @@ fn the_metrics_of_a_running_agent_are_clean_and_its_books_balance() -> Result<()
             ))
         };
         let balanced = wait_until("the books balance", std::time::Duration::from_secs(10), || {
-            let out = count("forwarded")? + count("filtered")? + count("dropped")?;
+            let out = count("forwarded")? + count("filtered")? + count("dropped").unwrap_or(0.0);
             let parked = if stage == "correlate" {
                 agent.metric("layerwatch_parked_accesses")?
             } else {

@@ -34,6 +34,14 @@ impl Debounce {
         }
     }
 
+    /// Marks stores that are due at once: what begins to be watched may be changing already.
+    pub(super) fn mark_due(&mut self, stores: impl IntoIterator<Item = StoreId>, now: Instant) {
+        let long_ago = now.checked_sub(self.quiet * PATIENCE).unwrap_or(now);
+        for store in stores {
+            self.marked.insert(store, (long_ago, now));
+        }
+    }
+
     /// When the next store is due.
     pub(super) fn due(&self) -> Option<Instant> {
         self.marked.values().map(|marks| self.due_of(*marks)).min()

@@ -274,7 +274,7 @@ impl Watcher {
 
     async fn rearm(&mut self, targets: Option<Vec<Target>>) -> Result<(), Ended> {
         let outcome = self.armed.arm(targets, &mut self.stream.watches());
-        self.dirty.mark(outcome.begun, Instant::now());
+        self.dirty.mark_due(outcome.begun, Instant::now());
         for loss in outcome.losses {
             self.send(loss).await?;
         }

@@ -328,7 +328,7 @@ fn the_pods_ask_for_four_capabilities_and_no_more() -> Result<()> {
     Ok(())
 }
 
-/// The DaemonSet among the manifests.
+/// The one `DaemonSet` among the manifests.
 fn daemon_set(manifests: &str) -> Value {
     let text = manifests
         .split("\n---\n")

@@ -2,7 +2,10 @@
 //!
 //! Invariant: each test stands alone, in its own temporary directory and on its own ports.
 
+#[cfg(test)]
 mod deploy;
+#[cfg(test)]
 mod records;
+#[cfg(test)]
 mod sinks;
 mod trust;

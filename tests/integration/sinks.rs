@@ -16,7 +16,7 @@ use layerwatch::telemetry::{Condition, Health, Hook, Metrics, Readiness, Tier};
 use layerwatch_tests::{Process, free_port, get, output, root, run, skip, tool, wait_until};
 use serde_json::Value;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The tools, or a recorded skip.
 fn have(test: &str, programs: &[&str]) -> Result<bool> {

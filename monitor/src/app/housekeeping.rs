@@ -18,13 +18,13 @@ use crate::telemetry::happenings::{CanarySeen, HookSilent};
 use crate::telemetry::{Hook, Notice, watchdog_interval};
 
 /// How often the canary is opened.
-const CANARY: Duration = Duration::from_secs(60);
+const CANARY: Duration = Duration::from_mins(1);
 /// How long its record may take.
 const CANARY_DEADLINE: Duration = Duration::from_secs(5);
 /// How often the kernel's counters are read.
 const COUNTERS: Duration = Duration::from_secs(2);
 /// How long a loss counts as present.
-const LOSS_HOLD: Duration = Duration::from_secs(300);
+const LOSS_HOLD: Duration = Duration::from_mins(5);
 
 /// The task.
 #[derive(Debug)]

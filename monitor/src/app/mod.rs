@@ -9,6 +9,7 @@ mod clock;
 mod deliver;
 mod events;
 mod housekeeping;
+mod learn;
 mod start;
 
 use std::path::PathBuf;
@@ -18,9 +19,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::catalog::{self, Catalog, StoreWatch};
 use crate::config::Config;
 use crate::correlate::PlaneSettings;
 use crate::enrich::{EnrichRoots, Enricher};
@@ -29,8 +29,6 @@ use crate::knowledge::Knowledge;
 use crate::plane::EventPlane;
 use crate::recording::{Header, Recorder};
 use crate::sinks::{Sinks, WebState};
-use crate::survey::{self, Happening, Outputs, Survey, SurveyTask};
-use crate::telemetry::happenings::{KnowledgeBuilt, KnowledgeFailed};
 use crate::telemetry::{Condition, Health, Metrics, Notice, Notifier, Readiness};
 pub use clock::now;
 use events::EventTask;
@@ -41,8 +39,6 @@ pub use start::{Preflight, Started, start, worker};
 const FRAMES: usize = 16 * 1024;
 /// Signs of pulls that may wait for the knowledge plane.
 const SIGNALS: usize = 1024;
-/// An index is read when it was quiet for this long: a pull writes it many times.
-const QUIET: Duration = Duration::from_millis(100);
 /// How long the way out may take, systemd's `TimeoutStopSec` less some.
 const WAY_OUT: Duration = Duration::from_secs(10);
 /// The largest recording.
@@ -70,6 +66,16 @@ struct Shared {
     maps: Arc<Mutex<WatchMaps>>,
 }
 
+impl Shared {
+    fn web(&self) -> WebState {
+        WebState {
+            metrics: Arc::clone(&self.metrics),
+            readiness: Arc::clone(&self.readiness),
+            health: Arc::clone(&self.health),
+        }
+    }
+}
+
 /// Runs the agent until it is told to stop.
 ///
 /// # Errors
@@ -85,21 +91,7 @@ pub fn run(config: &Config, options: &RunOptions, started: Started) -> Result<()
 }
 
 async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> Result<()> {
-    let metrics = Arc::new(Metrics::new().context("register the metrics")?);
-    let sinks = Arc::new(deliver::sinks(config, Arc::clone(&metrics))?);
-    let shared = Shared {
-        readiness: Arc::new(Readiness::default()),
-        health: Arc::new(Health::new(tokio::time::Instant::now())),
-        notifier: Arc::new(Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref())?),
-        maps: Arc::new(Mutex::new(
-            started
-                .tracer
-                .take_maps()
-                .context("the watch maps are taken once")?,
-        )),
-        sinks,
-        metrics,
-    };
+    let shared = shared(config, &mut started)?;
     let (frames_in, frames) = mpsc::channel(FRAMES);
     let (signals_in, signals) = mpsc::channel(SIGNALS);
     let (knowledge_in, knowledge) = watch::channel(Arc::<Knowledge>::default());
@@ -108,7 +100,7 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     let losses = Arc::new(RingLosses::default());
     let mut tasks = JoinSet::new();
 
-    // The source.
+    // The source: kernel ─▶ ring ─▶ queue.
     let ring = started.tracer.take_ring().context("the ring is taken once")?;
     let (pump_losses, pump_stop) = (Arc::clone(&losses), stopped(stop.clone()));
     tasks.spawn(async move {
@@ -116,11 +108,20 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
             .await
             .context("read the ring")
     });
+    if let Some(diagnostics) = started.tracer.take_diagnostics() {
+        let stop = stopped(stop.clone());
+        tasks.spawn(async move {
+            diagnostics
+                .pump(stop)
+                .await
+                .context("read the programs' diagnostics")
+        });
+    }
     start::report(&started, &shared.metrics);
     shared.readiness.meet(Condition::KernelAttached);
 
-    // The event plane and what it hands on.
-    let plane = plane(config, options, &started)?;
+    // The event plane: queue ─▶ decode … decide ─▶ sinks.
+    let plane = plane(config, options)?;
     let events = EventTask {
         plane,
         frames,
@@ -131,8 +132,8 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     };
     let events = tokio::spawn(events.run());
 
-    // The knowledge plane.
-    let survey = survey(config, &started, &shared, signals, knowledge_in)?;
+    // The knowledge plane: stores ─▶ snapshot ─▶ kernel's watches and the event plane.
+    let survey = learn::task(config, &started, &shared, signals, knowledge_in)?;
     tasks.spawn(ended(survey.run(stop.clone())));
 
     // What watches the agent itself.
@@ -142,33 +143,54 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
             .detach_open_hook()
             .context("detach the open hook")?;
     }
-    let housekeeping = Housekeeping::new(&started, shared.clone(), losses, canary);
-    tasks.spawn(ended(housekeeping.run(stop.clone())));
+    tasks.spawn(ended(
+        Housekeeping::new(&started, shared.clone(), losses, canary).run(stop.clone()),
+    ));
     for web in deliver::web(config).await? {
-        let state = WebState {
-            metrics: Arc::clone(&shared.metrics),
-            readiness: Arc::clone(&shared.readiness),
-            health: Arc::clone(&shared.health),
-        };
-        tasks.spawn(ended(web.serve(state, stop.clone())));
+        tasks.spawn(ended(web.serve(shared.web(), stop.clone())));
     }
 
     let outcome = until_stopped(options, &shared, &mut tasks).await;
     notify(&shared, &Notice::Stopping);
     stop_in.send_replace(true);
-    let way_out = async {
+    outcome.and(way_out(shared, tasks, events).await)
+}
+
+fn shared(config: &Config, started: &mut Started) -> Result<Shared> {
+    let metrics = Arc::new(Metrics::new().context("register the metrics")?);
+    metrics.config_loaded(Some(now()));
+    Ok(Shared {
+        sinks: Arc::new(deliver::sinks(config, Arc::clone(&metrics))?),
+        readiness: Arc::new(Readiness::default()),
+        health: Arc::new(Health::new(tokio::time::Instant::now())),
+        notifier: Arc::new(Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref())?),
+        maps: Arc::new(Mutex::new(
+            started
+                .tracer
+                .take_maps()
+                .context("the watch maps are taken once")?,
+        )),
+        metrics,
+    })
+}
+
+/// The source has stopped: lets the plane run dry and the sinks deliver, and does not wait for ever.
+async fn way_out(shared: Shared, mut tasks: JoinSet<Result<()>>, events: JoinHandle<()>) -> Result<()> {
+    let dry = async {
         while tasks.join_next().await.is_some() {}
         events.await.context("the event plane ended badly")
     };
-    let drained = tokio::time::timeout(WAY_OUT, way_out)
+    let drained = tokio::time::timeout(WAY_OUT, dry)
         .await
         .context("the event plane did not run dry in time");
     if let Some(sinks) = Arc::into_inner(shared.sinks) {
         for sink in sinks.shutdown(WAY_OUT).await {
             tracing::warn!(?sink, "records were left undelivered");
         }
+    } else {
+        tracing::warn!("a part of the agent still holds the sinks: records may be left undelivered");
     }
-    outcome.and(drained?)
+    drained?
 }
 
 /// Waits for a signal, the time limit, or a task that ended by itself.
@@ -196,7 +218,7 @@ async fn until_stopped(options: &RunOptions, shared: &Shared, tasks: &mut JoinSe
     }
 }
 
-fn plane(config: &Config, options: &RunOptions, started: &Started) -> Result<EventPlane> {
+fn plane(config: &Config, options: &RunOptions) -> Result<EventPlane> {
     let boot = clock::boot().context("read the boot clock")?;
     let settings = PlaneSettings {
         verbose: config.log_sink.verbose,
@@ -210,105 +232,7 @@ fn plane(config: &Config, options: &RunOptions, started: &Started) -> Result<Eve
             .with_context(|| format!("record to {}", path.display()))?;
         plane.record_to(recorder, now());
     }
-    tracing::debug!(tier = %started.choice.tier, "event plane ready");
     Ok(plane)
-}
-
-fn survey(
-    config: &Config,
-    started: &Started,
-    shared: &Shared,
-    signals: mpsc::Receiver<crate::pulls::PullSignal>,
-    knowledge: watch::Sender<Arc<Knowledge>>,
-) -> Result<SurveyTask> {
-    let options = start::survey_options(config, started.facts);
-    let targets = catalog::targets(&options.host, &Catalog::default(), &options.roots);
-    let watch = StoreWatch::start(options.host.clone(), targets, QUIET).context("watch the stores")?;
-    let own = Arc::clone(&shared.maps);
-    let worker = worker(config, move |pid| leave_out(&own, pid))?;
-    let (maps, canary) = (Arc::clone(&shared.maps), started.canary.key());
-    let (pulled, happened) = (shared.clone(), shared.clone());
-    let outputs = Outputs {
-        knowledge,
-        arm: Box::new(move |knowledge| arm(&maps, &survey::watch_set(knowledge, canary))),
-        pulled: Box::new(move |pull| {
-            pulled
-                .sinks
-                .emit(&crate::model::Record::new(crate::model::RecordKind::Pull(pull)));
-        }),
-        happened: Box::new(move |happening| report(&happened, &happening)),
-        clock: now,
-    };
-    Ok(SurveyTask::new(
-        Survey::new(options, worker),
-        watch,
-        signals,
-        outputs,
-    ))
-}
-
-/// Tells the kernel programs what to watch; what does not fit is said.
-fn arm(maps: &Mutex<WatchMaps>, wanted: &kernel::WatchSet) {
-    let Ok(mut maps) = maps.lock() else { return };
-    match maps.apply(wanted) {
-        Ok(0) => {}
-        Ok(left_out) => tracing::error!(
-            left_out,
-            "the kernel's watch maps are full: these inodes are not watched"
-        ),
-        Err(error) => tracing::error!(
-            error = crate::telemetry::happenings::chain(&error),
-            "the watch set was not applied"
-        ),
-    }
-}
-
-/// Tells the kernel programs to leave out the scan worker: a child of this process, whose id is not used again before it
-/// was waited for.
-fn leave_out(maps: &Mutex<WatchMaps>, pid: u32) {
-    let Ok(mut maps) = maps.lock() else { return };
-    if let Err(error) = maps.ignore_process(pid, 0) {
-        tracing::warn!(
-            error = crate::telemetry::happenings::chain(&error),
-            "the scan worker's own reads will be reported"
-        );
-    }
-}
-
-fn report(shared: &Shared, happening: &Happening<'_>) {
-    match happening {
-        Happening::Built {
-            inventory,
-            generation,
-            time,
-            took,
-        } => {
-            KnowledgeBuilt {
-                time: *time,
-                took: *took,
-                generation: *generation,
-                inventory,
-            }
-            .report(&shared.metrics);
-            if !shared.readiness.missing().is_empty() {
-                shared.readiness.meet(Condition::KnowledgeBuilt);
-                notify(shared, &Notice::Ready);
-            }
-        }
-        Happening::Failed { part, error } => {
-            KnowledgeFailed {
-                part: *part,
-                error: *error,
-            }
-            .report(&shared.metrics);
-        }
-        Happening::Unwatched { detail } => {
-            tracing::warn!(detail, "changes of a store may be noticed late");
-            shared
-                .metrics
-                .knowledge_failed(crate::telemetry::KnowledgePart::Catalog);
-        }
-    }
 }
 
 fn notify(shared: &Shared, notice: &Notice) {

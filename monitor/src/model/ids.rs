@@ -48,8 +48,7 @@ pub struct DevIno {
 
 impl DevIno {
     /// The identity of the file that `metadata` describes.
-    pub fn of(metadata: &std::fs::Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt;
+    pub fn of(metadata: &impl std::os::unix::fs::MetadataExt) -> Self {
         Self {
             dev: KernelDev::from_stat(metadata.dev()),
             ino: metadata.ino(),

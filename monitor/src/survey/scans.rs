@@ -111,9 +111,13 @@ mod tests {
     }
 
     fn scanned() -> Result<LayerScan, ScanError> {
-        Ok(LayerScan {
+        let scan = LayerScan {
             findings: Vec::new(),
             summary: ScanSummary::default(),
+        };
+        Some(scan).ok_or_else(|| ScanError::Deadline {
+            subject: String::new(),
+            seconds: 0,
         })
     }
 

@@ -1,8 +1,8 @@
 //! The steps that read the code without running it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use super::outcome::Outcome;
+use super::outcome::{self, Outcome};
 use super::{Context, skips};
 use crate::{process, say};
 
@@ -39,5 +39,7 @@ pub(super) fn deny(context: &Context<'_>) -> Result<Outcome> {
 }
 
 fn cargo(context: &Context<'_>, arguments: &[&str]) -> Result<Outcome> {
-    process::run(context.workspace.cargo().args(arguments)).map(|()| Outcome::passed(1))
+    let good = outcome::follow(context.workspace.cargo().args(arguments), &mut |_| ())?;
+    ensure!(good, "`cargo {}` found something", arguments.join(" "));
+    Ok(Outcome::passed(1))
 }

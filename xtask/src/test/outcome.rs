@@ -79,8 +79,8 @@ impl Reader {
 
 /// The counts of a line that ends a run: `Summary […] N tests run: …` or `test result: ….`.
 fn result_in(line: &str) -> Option<&str> {
-    let line = line.trim_start();
-    if let Some(summary) = line.strip_prefix("Summary [") {
+    // nextest indents what a failed test printed, which has a result line of its own: that one does not count.
+    if let Some(summary) = line.trim_start().strip_prefix("Summary [") {
         return summary.split_once(" run: ").map(|(_, counts)| counts);
     }
     line.strip_prefix("test result: ")?
@@ -164,6 +164,15 @@ mod tests {
             18,
             2,
         );
+    }
+
+    #[test]
+    fn the_result_line_of_a_single_test_is_not_counted_again() {
+        let lines = [
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored;",
+            " Summary [ 1s] 1 test run: 0 passed, 1 failed",
+        ];
+        assert_eq!(read(&lines, false).unwrap(), Outcome { passed: 0, failed: 1 });
     }
 
     #[test]

@@ -12,11 +12,12 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{process, say};
 
-const INSTALLED: [&str; 11] = [
+const INSTALLED: [&str; 12] = [
     "binutils",
     "buildah",
     "busybox-static",
     "e2fsprogs",
+    "git",
     "podman",
     "qemu-system-x86",
     "skopeo",

@@ -75,7 +75,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     }
     ensure!(
         findings.is_empty(),
-        "tidy: {} findings in {} files",
+        "{} findings in {} files",
         findings.len(),
         sources.len()
     );

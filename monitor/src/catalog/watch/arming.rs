@@ -23,6 +23,8 @@ pub(super) enum Role {
     Index(StoreId),
     /// An entry of this name leads on to an index directory.
     Waiting(OsString),
+    /// Its mode, and that of the entry (of every entry where none is named), decides who can read the store.
+    Gate(StoreId, Option<OsString>),
 }
 
 /// What `arm` changed.
@@ -83,6 +85,19 @@ impl Armed {
                         lost.insert(key);
                     }
                 }
+            }
+        }
+        for target in &self.targets {
+            for gate in &target.gates {
+                // A gate that cannot be watched is judged again from time to time all the same.
+                let Ok(resolved) = self.host.resolve(&gate.directory) else {
+                    continue;
+                };
+                let Ok(watch) = watches.add(self.host.path(resolved), gate_mask()) else {
+                    continue;
+                };
+                let role = Role::Gate(target.store.clone(), gate.next.clone());
+                roles.entry(watch).or_default().push(role);
             }
         }
         for stale in self.roles.keys().filter(|watch| !roles.contains_key(*watch)) {
@@ -150,6 +165,10 @@ fn index_mask() -> WatchMask {
 
 fn waiting_mask() -> WatchMask {
     WatchMask::MOVED_TO | WatchMask::CREATE | self_mask()
+}
+
+fn gate_mask() -> WatchMask {
+    WatchMask::ATTRIB | WatchMask::ONLYDIR | WatchMask::MASK_ADD
 }
 
 /// One directory may be waited in for several stores: masks add up.

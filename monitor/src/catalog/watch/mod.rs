@@ -1,4 +1,4 @@
-//! Says when a store's index changed, so that the catalog is read again.
+//! Says when a store's index or the mode of a directory on the way to it changed, so that it is read and judged again.
 //!
 //! Invariant: every directory that begins to be watched counts as changed once, so nothing falls between a reading and
 //! its watch; a directory that cannot be watched is an event with a reason, never silence. A store that does not exist
@@ -8,8 +8,9 @@
 mod arming;
 mod debounce;
 
+use std::ffi::OsString;
 use std::future::poll_fn;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -42,6 +43,17 @@ pub struct Target {
     pub store: StoreId,
     /// Its index directories, as host paths; they need not exist yet.
     pub directories: Vec<PathBuf>,
+    /// The directories whose modes decide who can read the store.
+    pub gates: Vec<Gate>,
+}
+
+/// A directory whose mode decides who gets further.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gate {
+    /// The directory, as a host path.
+    pub directory: PathBuf,
+    /// The entry that the way goes on by; absent where every entry counts.
+    pub next: Option<OsString>,
 }
 
 /// What happened to the stores.
@@ -112,11 +124,29 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
     }
     let target = |(driver, root): (Driver, PathBuf)| Target {
         store: containers_storage::store_id(driver, &root),
+        gates: gates(&root, driver),
         directories: ["layers", "images"]
             .map(|index| root.join(format!("{}-{index}", driver.as_str())))
             .to_vec(),
     };
     roots.into_iter().map(target).collect()
+}
+
+/// Every directory from the host's root to the layers' own directories.
+fn gates(root: &Path, driver: Driver) -> Vec<Gate> {
+    let layers = root.join(driver.as_str());
+    let above = layers.ancestors().skip(1).zip(layers.ancestors());
+    let mut gates: Vec<Gate> = above
+        .map(|(directory, next)| Gate {
+            directory: directory.to_owned(),
+            next: next.file_name().map(OsString::from),
+        })
+        .collect();
+    gates.push(Gate {
+        directory: layers,
+        next: None,
+    });
+    gates
 }
 
 /// A running watch; it ends when this is dropped.
@@ -225,6 +255,14 @@ impl Watcher {
                     must_rearm |= ended;
                 }
                 Role::Waiting(next) => must_rearm |= ended || event.name.as_ref() == Some(next),
+                Role::Gate(store, next) => {
+                    // Without a name it is the directory itself.
+                    let concerns = event.name.is_none() || next.is_none() || event.name == *next;
+                    if event.mask.contains(EventMask::ATTRIB) && concerns {
+                        self.dirty.mark([store.clone()], Instant::now());
+                    }
+                    must_rearm |= ended;
+                }
             }
         }
         if must_rearm {

@@ -187,3 +187,36 @@ async fn a_real_commit_is_one_change() {
     read(&host, &roots);
     expect_silence(&mut watch).await;
 }
+
+#[tokio::test]
+async fn a_mode_on_the_way_to_a_layer_counts_and_others_do_not() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::new(directory.path());
+    make(
+        &host,
+        &[
+            "/a/s/overlay-layers",
+            "/a/s/overlay-images",
+            "/a/s/overlay/layer/diff",
+            "/a/other",
+        ],
+    );
+    let mut watch = start(&host, &[PathBuf::from("/a/s")]);
+    expect(&mut watch, &changed("/a/s")).await;
+    for (path, counts) in [
+        ("/a", true),
+        ("/a/s", true),
+        ("/a/s/overlay", true),
+        ("/a/s/overlay/layer", true),
+        ("/a/other", false),
+        ("/a/s/overlay-images", false),
+    ] {
+        std::fs::set_permissions(host.path(path), std::fs::Permissions::from_mode(0o711)).unwrap();
+        if counts {
+            expect(&mut watch, &changed("/a/s")).await;
+        } else {
+            expect_silence(&mut watch).await;
+        }
+    }
+}

@@ -157,9 +157,9 @@ fn one_line_of_a_gigabyte_takes_no_more_memory_than_a_short_one() {
         format!("{{\"password\": \"hunter2-a\", \"token\": \"{TOKEN}\""),
     );
     let file = std::fs::File::options().append(true).open(&path).unwrap();
-    // Not a hole, and no line break: 64 MiB stand for the gigabyte, read in the same rounds.
+    // Not a hole, and no line break: 16 MiB stand for the gigabyte, read in the same rounds.
     let chunk = b"\"password\": 1, ".repeat(1 << 16);
-    for _ in 0..64 {
+    for _ in 0..16 {
         (&file).write_all(&chunk).unwrap();
     }
     let (findings, summary) = scan(layer.0.path());
@@ -280,15 +280,17 @@ fn a_line_begins_only_after_a_line_break_also_at_the_buffers_edge() {
 #[test]
 fn a_file_full_of_hits_costs_bounded_findings_and_keeps_the_worst() {
     let layer = Layer::new();
-    let mut content: String = (0..5000)
-        .map(|i| {
-            format!(
-                "db{i}_password = hunter2-{i}
-"
-            )
-        })
+    let lines: Vec<_> = (0..5000)
+        .map(|i| format!("db{i}_password = hunter2-{i}"))
         .collect();
-    content.push_str(TOKEN);
+    let content = format!(
+        "{}
+{TOKEN}",
+        lines.join(
+            "
+"
+        )
+    );
     layer.file("app.conf", &content);
     let (findings, summary) = scan(layer.0.path());
     assert_eq!(findings.len(), search::MAX_FILE_FINDINGS);
@@ -336,7 +338,7 @@ fn a_file_that_grows_or_cannot_be_read_is_a_problem_and_not_the_end() {
     };
     let fault = read::open(&missing).err().unwrap();
     assert_eq!((fault.kind, fault.errno), (ProblemKind::Open, Some(2)));
-    std::fs::set_permissions(&growing, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&growing, std::fs::Permissions::from_mode(0o000)).unwrap();
     assert_eq!(scan(layer.0.path()).0.len(), 2, "root reads what modes forbid");
 }
 
@@ -352,7 +354,7 @@ fn a_finding_names_layer_inode_and_progress_adds_up() {
     let mut last = Progress::default();
     let summary = scanner()
         .scan_directory(layer.0.path(), Some(&key), &mut |p| last = p, &mut |f| {
-            findings.push(f)
+            findings.push(f);
         })
         .unwrap();
     let metadata = path.metadata().unwrap();
@@ -380,7 +382,7 @@ proptest::proptest! {
             let whole = rule.regex.as_str().as_bytes().to_vec();
             match &rule.trigger {
                 crate::scan::rules::Trigger::Literals(l) => l.clone(),
-                _ => vec![whole],
+                crate::scan::rules::Trigger::Lines | crate::scan::rules::Trigger::Head => vec![whole],
             }
         }).collect();
         let text = [pick.get(&literals).as_slice(), &tail].concat();

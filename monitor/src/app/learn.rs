@@ -1,0 +1,124 @@
+//! The knowledge plane wired: what it reads, what it arms, whom it tells.
+//!
+//! Invariant: the kernel watches what a snapshot says before the event plane reads that snapshot. Called by `app`.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::{mpsc, watch};
+
+use super::{Shared, Started, notify, now, start};
+use crate::catalog::{self, Catalog, StoreWatch};
+use crate::config::Config;
+use crate::kernel::{WatchMaps, WatchSet};
+use crate::knowledge::Knowledge;
+use crate::model::{Record, RecordKind};
+use crate::pulls::PullSignal;
+use crate::survey::{self, Happening, Outputs, Survey, SurveyTask};
+use crate::telemetry::happenings::{KnowledgeBuilt, KnowledgeFailed, chain};
+use crate::telemetry::{Condition, KnowledgePart, Notice};
+
+/// An index is read when it was quiet for this long: a pull writes it many times.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// The task that keeps the event plane's knowledge and the kernel's watches true.
+pub(super) fn task(
+    config: &Config,
+    started: &Started,
+    shared: &Shared,
+    signals: mpsc::Receiver<PullSignal>,
+    knowledge: watch::Sender<Arc<Knowledge>>,
+) -> Result<SurveyTask> {
+    let options = start::survey_options(config, started.facts);
+    let targets = catalog::targets(&options.host, &Catalog::default(), &options.roots);
+    let watch = StoreWatch::start(options.host.clone(), targets, QUIET).context("watch the stores")?;
+    let own = Arc::clone(&shared.maps);
+    let worker = start::worker(config, move |pid| leave_out(&own, pid))?;
+    let (maps, canary) = (Arc::clone(&shared.maps), started.canary.key());
+    let (pulled, happened) = (shared.clone(), shared.clone());
+    let outputs = Outputs {
+        knowledge,
+        arm: Box::new(move |knowledge| arm(&maps, &survey::watch_set(knowledge, canary))),
+        pulled: Box::new(move |pull| {
+            pulled.sinks.emit(&Record::new(RecordKind::Pull(pull)));
+        }),
+        happened: Box::new(move |happening| report(&happened, &happening)),
+        clock: now,
+    };
+    Ok(SurveyTask::new(
+        Survey::new(options, worker),
+        watch,
+        signals,
+        outputs,
+    ))
+}
+
+/// Tells the kernel programs what to watch; what does not fit is said.
+fn arm(maps: &Mutex<WatchMaps>, wanted: &WatchSet) {
+    let Ok(mut maps) = maps.lock() else { return };
+    match maps.apply(wanted) {
+        Ok(0) => {}
+        Ok(left_out) => tracing::error!(
+            left_out,
+            "the kernel's watch maps are full: these inodes are not watched"
+        ),
+        Err(error) => tracing::error!(error = chain(&error), "the watch set was not applied"),
+    }
+}
+
+/// Tells the kernel programs to leave out the scan worker: a child of this process, whose id is not used again before it
+/// was waited for.
+fn leave_out(maps: &Mutex<WatchMaps>, pid: u32) {
+    let Ok(mut maps) = maps.lock() else { return };
+    if let Err(error) = maps.ignore_process(pid, 0) {
+        tracing::warn!(
+            error = chain(&error),
+            "the scan worker's own reads will be reported"
+        );
+    }
+}
+
+fn report(shared: &Shared, happening: &Happening<'_>) {
+    match happening {
+        Happening::Built {
+            inventory,
+            time,
+            took,
+            changed: false,
+            ..
+        } => {
+            shared.metrics.knowledge_built(*time, *took, inventory);
+        }
+        Happening::Built {
+            inventory,
+            generation,
+            time,
+            took,
+            changed: true,
+        } => {
+            KnowledgeBuilt {
+                time: *time,
+                took: *took,
+                generation: *generation,
+                inventory,
+            }
+            .report(&shared.metrics);
+            if !shared.readiness.missing().is_empty() {
+                shared.readiness.meet(Condition::KnowledgeBuilt);
+                notify(shared, &Notice::Ready);
+            }
+        }
+        Happening::Failed { part, error } => {
+            KnowledgeFailed {
+                part: *part,
+                error: *error,
+            }
+            .report(&shared.metrics);
+        }
+        Happening::Unwatched { detail } => {
+            tracing::warn!(detail, "changes of a store may be noticed late");
+            shared.metrics.knowledge_failed(KnowledgePart::Catalog);
+        }
+    }
+}

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use layerwatch_tests::output;
 use layerwatch_tests::scene::{Agent, KEY, Scene, cat_as};
+use layerwatch_tests::{output, wait_until};
 use rustix::mount::{MountFlags, UnmountFlags};
 use serde_json::Value;
 
 use super::{ENGINES, ready};
 
 const USER: u32 = 1000;
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A scene with the image built into the watched store itself, its key visible, and an agent that tells all.
 fn scene() -> Result<(Scene, Agent)> {
@@ -24,15 +26,17 @@ fn scene() -> Result<(Scene, Agent)> {
 
 /// The accesses to the key that are recorded with this sanction, once there is one.
 fn sanctioned(agent: &Agent, sanction: &str) -> Result<Vec<Value>> {
-    let series = format!("layerwatch_sanctioned_total{{sanction=\"{sanction}\"}}");
-    agent
-        .wait_for_metric(&series, 1.0)
-        .with_context(|| format!("{:#?}", agent.lines()))?;
-    let lines = agent.wait_for("access", 1)?;
-    let with = lines.into_iter().filter(|line| line["sanction"] == sanction);
-    Ok(with
-        .filter(|line| line["access"]["path_in_layer"] == KEY)
-        .collect())
+    let found = wait_until(
+        &format!("an access with the sanction {sanction}"),
+        DEADLINE,
+        || {
+            let lines = agent.of_kind("access").ok()?.into_iter();
+            let with =
+                lines.filter(|line| line["sanction"] == sanction && line["access"]["path_in_layer"] == KEY);
+            Some(with.collect::<Vec<_>>()).filter(|found| !found.is_empty())
+        },
+    );
+    found.with_context(|| format!("{:#?}", agent.lines()))
 }
 
 #[test]

@@ -46,8 +46,13 @@ pub fn host_facts(proc: &Path) -> HostFacts {
         exe: DevIno::of(&exe),
     });
     HostFacts {
-        root_device: inode("1/root").map(|root| KernelDev::from_stat(root.dev())),
-        mount_namespace: inode("1/ns/mnt").and_then(|namespace| u32::try_from(namespace.ino()).ok()),
+        root_device: inode("1/root")
+            .or_else(|| inode("self/root"))
+            .map(|root| KernelDev::from_stat(root.dev())),
+        // Some sandboxes hide the first process; there, where the agent runs is the nearest thing to the host.
+        mount_namespace: inode("1/ns/mnt")
+            .or_else(|| inode("self/ns/mnt"))
+            .and_then(|namespace| u32::try_from(namespace.ino()).ok()),
         agent,
     }
 }

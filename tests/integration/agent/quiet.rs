@@ -24,15 +24,17 @@ fn scene() -> Result<(Scene, Agent)> {
     Ok((scene, agent))
 }
 
-/// The accesses to the key that are recorded with this sanction, once there is one.
-fn sanctioned(agent: &Agent, sanction: &str) -> Result<Vec<Value>> {
+/// The accesses to the key that are recorded with one of these sanctions, once there is one.
+fn sanctioned(agent: &Agent, sanctions: &[&str]) -> Result<Vec<Value>> {
     let found = wait_until(
-        &format!("an access with the sanction {sanction}"),
+        &format!("an access with a sanction of {sanctions:?}"),
         DEADLINE,
         || {
             let lines = agent.of_kind("access").ok()?.into_iter();
-            let with =
-                lines.filter(|line| line["sanction"] == sanction && line["access"]["path_in_layer"] == KEY);
+            let with = lines.filter(|line| {
+                line["sanction"].as_str().is_some_and(|s| sanctions.contains(&s))
+                    && line["access"]["path_in_layer"] == KEY
+            });
             Some(with.collect::<Vec<_>>()).filter(|found| !found.is_empty())
         },
     );
@@ -47,7 +49,7 @@ fn root_on_the_host_is_recorded_and_not_alerted() -> Result<()> {
     let (scene, agent) = scene()?;
     let key = scene.store.find(KEY)?.remove(0);
     ensure!(output(Command::new("cat").arg(&key))?.status.success());
-    let recorded = sanctioned(&agent, "host-root")?;
+    let recorded = sanctioned(&agent, &["host-root"])?;
     assert_eq!(recorded.len(), 1, "{recorded:?}");
     assert_eq!(recorded[0]["subject"]["uid"], 0);
     assert_eq!(agent.of_kind("alert")?, Vec::<Value>::new());
@@ -93,7 +95,7 @@ fn an_engine_that_unpacks_and_commits_is_not_alerted() -> Result<()> {
     let archive = scene.path().join("image.tar");
     let archive = archive.to_str().context("the path is text")?;
     scene.store.run("podman", &["save", "-q", "-o", archive, &name])?;
-    let recorded = sanctioned(&agent, "engine-at-work")?;
+    let recorded = sanctioned(&agent, &["engine-at-work"])?;
     assert!(
         recorded.iter().all(|line| line["subject"]["uid"] == 0),
         "{recorded:?}"
@@ -132,8 +134,10 @@ fn a_container_that_reads_its_own_files_is_not_alerted() -> Result<()> {
     if !ready("container reads its own", &ENGINES)? {
         return Ok(());
     }
-    // Root in a container without a user namespace of its own is root of the host, here a child of the engine.
-    for (user, sanction) in [("0", "engine-at-work"), ("1000:1000", "own-root-file-system")] {
+    // Root in a container without a user namespace is root of the host, and a child of the engine: whichever of the
+    // proofs is at hand when the process may be gone already.
+    let root: &[&str] = &["engine-at-work", "host-root", "own-root-file-system"];
+    for (user, sanctions) in [("0", root), ("1000:1000", &["own-root-file-system"])] {
         let (scene, agent) = scene()?;
         let shown = in_container(&scene, user)?;
         assert!(shown.contains("PRIVATE KEY"), "{shown}");
@@ -142,7 +146,7 @@ fn a_container_that_reads_its_own_files_is_not_alerted() -> Result<()> {
             .next()
             .and_then(|uid| uid.parse().ok())
             .context("uid")?;
-        let recorded = sanctioned(&agent, sanction)?;
+        let recorded = sanctioned(&agent, sanctions)?;
         let through: Vec<_> = recorded
             .iter()
             .filter(|line| line["subject"]["uid"] == uid)

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::workspace::Workspace;
 use crate::{build, demo, process, say, setup};
@@ -42,7 +43,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 /// How many stores the agent finds here.
 fn stores(agent: &Path) -> Result<usize> {
     let printed = process::output(elevated(agent)?.args(["stores", "--output", "jsonl"]))?;
-    Ok(printed.lines().filter(|line| !line.trim().is_empty()).count())
+    // Stores that cannot be read yet come as objects of another kind.
+    let kinds = printed
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    Ok(kinds.filter(|object| object["kind"] == "store").count())
 }
 
 fn elevated(agent: &Path) -> Result<std::process::Command> {

@@ -10,7 +10,7 @@ mod matrix;
 mod outcome;
 mod skips;
 mod suites;
-mod tools;
+pub(crate) mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -47,7 +47,7 @@ const UNPACKED: [(&str, &str); 7] = [
 const SCHEMA_CHECKER: &str = "kubernetes-validate==1.37.0";
 
 /// Makes the programs ready; on a machine without apt the tests say themselves what they lack.
-pub(super) fn install(workspace: &Workspace) -> Result<()> {
+pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     if !Apt::exists() {
         return Ok(());
     }
@@ -102,7 +102,7 @@ fn python(workspace: &Workspace) -> PathBuf {
 }
 
 /// The search path with the unpacked programs at its end.
-pub(super) fn path(workspace: &Workspace) -> Result<OsString> {
+pub(crate) fn path(workspace: &Workspace) -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folder = folder(workspace);
     let places = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);

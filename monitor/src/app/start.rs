@@ -81,7 +81,8 @@ fn state_directory(directory: &Path) -> Result<()> {
         .with_context(|| format!("make the state directory {}", directory.display()))
 }
 
-fn preference(config: &Config) -> TierPreference {
+/// Which tiers the configuration allows.
+pub(crate) fn preference(config: &Config) -> TierPreference {
     let tier = |tier: config::Tier| match tier {
         config::Tier::B => Tier::B,
         config::Tier::D => Tier::D,
@@ -131,7 +132,7 @@ fn give_up(tracer: &mut Tracer) -> Result<()> {
 }
 
 /// What the knowledge plane is asked to look at.
-pub(super) fn survey_options(config: &Config, facts: HostFacts) -> SurveyOptions {
+pub(crate) fn survey_options(config: &Config, facts: HostFacts) -> SurveyOptions {
     SurveyOptions {
         host: Host::new(&config.stores.host_root),
         roots: config.stores.roots.clone(),

@@ -15,6 +15,8 @@ pub(super) enum Done {
     Clean,
     /// Found, or not accepted.
     Found,
+    /// The agent cannot work here; it was said why.
+    Unfit,
 }
 
 /// The exit status for an outcome; prints the error.
@@ -26,6 +28,7 @@ pub(super) fn code(outcome: anyhow::Result<Done>) -> ExitCode {
     match outcome {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Found) => ExitCode::from(3),
+        Ok(Done::Unfit) => ExitCode::from(5),
         Err(error) => {
             eprintln!("layerwatch: {error:#}");
             ExitCode::from(status(&error))
@@ -34,10 +37,9 @@ pub(super) fn code(outcome: anyhow::Result<Done>) -> ExitCode {
 }
 
 fn status(error: &anyhow::Error) -> u8 {
-    let is = |test: fn(&(dyn std::error::Error + 'static)) -> bool| error.chain().any(test);
-    if is(|cause| cause.is::<ConfigError>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<ConfigError>) {
         4
-    } else if is(|cause| cause.is::<Preflight>()) {
+    } else if error.chain().any(<dyn std::error::Error>::is::<Preflight>) {
         5
     } else {
         1

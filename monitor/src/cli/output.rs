@@ -32,7 +32,13 @@ pub(super) enum Format {
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct OutputArguments {
     /// How to print; the JSON keys are a contract, the table is not
-    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
     pub(super) format: Format,
 }
 
@@ -71,11 +77,6 @@ impl Output {
             terminal,
             closed: false,
         }
-    }
-
-    /// How it was asked to print.
-    pub(super) fn format(&self) -> Format {
-        self.format
     }
 
     /// Whether the reader went away, so that further work is for nobody.
@@ -134,8 +135,8 @@ impl Output {
         if self.closed {
             return Ok(());
         }
-        let written = self.out.write_all(text.as_bytes());
-        self.heed(written.and_then(|()| self.out.write_all(b"\n")))
+        let written = writeln!(self.out, "{text}");
+        self.heed(written)
     }
 
     /// A table; its head alone where there are no rows.

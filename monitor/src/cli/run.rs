@@ -1,23 +1,20 @@
 //! `layerwatch run` and `layerwatch record`: the agent.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
+use super::context::Context;
 use super::exit::Done;
 use crate::app::{self, RunOptions};
-use crate::config::{self, Config, FlagOverrides, LogFormat};
+use crate::config::{Config, LogFormat};
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
-    /// Set a key of the configuration, such as --set web.listen=127.0.0.1:9880; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
     /// Also write accesses that raise no alert
     #[arg(long)]
     verbose: bool,
@@ -39,17 +36,22 @@ pub(super) struct RecordArguments {
 }
 
 /// Runs the agent.
-pub(super) fn run(config: Option<&Path>, arguments: &RunArguments) -> Result<Done> {
-    agent(config, arguments, None)
+pub(super) fn run(context: &Context, arguments: &RunArguments) -> Result<Done> {
+    agent(context, arguments, None)
 }
 
 /// Runs the agent and records.
-pub(super) fn record(config: Option<&Path>, arguments: &RecordArguments) -> Result<Done> {
-    agent(config, &arguments.run, Some(arguments.output.clone()))
+pub(super) fn record(context: &Context, arguments: &RecordArguments) -> Result<Done> {
+    agent(context, &arguments.run, Some(arguments.output.clone()))
 }
 
-fn agent(path: Option<&Path>, arguments: &RunArguments, record: Option<PathBuf>) -> Result<Done> {
-    let config = load(path, &arguments.settings, arguments.verbose)?;
+fn agent(context: &Context, arguments: &RunArguments, record: Option<PathBuf>) -> Result<Done> {
+    let verbose = if arguments.verbose {
+        &[("sinks.log.verbose", "true")][..]
+    } else {
+        &[]
+    };
+    let config = context.config(verbose)?;
     log(&config);
     let options = RunOptions {
         record,
@@ -59,24 +61,6 @@ fn agent(path: Option<&Path>, arguments: &RunArguments, record: Option<PathBuf>)
     let started = app::start(&config)?;
     app::run(&config, &options, started)?;
     Ok(Done::Clean)
-}
-
-/// The configuration from flags, environment and file.
-pub(super) fn load(path: Option<&Path>, settings: &[String], verbose: bool) -> Result<Config> {
-    let mut flags = FlagOverrides::default();
-    for setting in settings {
-        let (key, value) = setting
-            .split_once('=')
-            .with_context(|| format!("--set {setting}: KEY=VALUE expected"))?;
-        flags.set(key, value);
-    }
-    if verbose {
-        flags.set("sinks.log.verbose", "true");
-    }
-    let environment: BTreeMap<String, String> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    Ok(config::load(path, &environment, &flags)?)
 }
 
 /// Starts the agent's own log, on stderr.

@@ -135,13 +135,24 @@ mod tests {
         for (exposures, text, tone) in [
             (vec![], "root only", Tone::Good),
             (vec![exposure(&[], &[])], "root only", Tone::Good),
-            (vec![exposure(&[], &["an ACL"])], "root only (uncertain)", Tone::Good),
             (
-                vec![exposure(&[user.clone()], &[]), exposure(&[group.clone(), user.clone()], &[])],
+                vec![exposure(&[], &["an ACL"])],
+                "root only (uncertain)",
+                Tone::Good,
+            ),
+            (
+                vec![
+                    exposure(std::slice::from_ref(&user), &[]),
+                    exposure(&[group.clone(), user.clone()], &[]),
+                ],
                 "group 6, user 1000",
                 Tone::Warn,
             ),
-            (vec![exposure(&[group], &[]), exposure(&[Reader::World], &[])], "everyone", Tone::Bad),
+            (
+                vec![exposure(&[group], &[]), exposure(&[Reader::World], &[])],
+                "everyone",
+                Tone::Bad,
+            ),
         ] {
             assert_eq!(Entry::readers(&exposures), Entry::toned(text, tone));
         }

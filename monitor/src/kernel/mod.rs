@@ -17,7 +17,7 @@ mod tiers;
 pub use attach::{KernelError, Tracer};
 pub use diagnostics::Diagnostics;
 pub use maps::{HookCounters, WatchKey, WatchMaps, WatchSet};
-pub use probe::{Environment, Lockdown};
+pub use probe::{Environment, Lockdown, programs_digest};
 pub use ring::{FrameReceiver, Ring, RingLosses, pump};
 pub use self_check::Canary;
 pub use tiers::{Choice, Rejection, Tier, TierPreference, start};

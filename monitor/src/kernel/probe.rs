@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::{object, offsets};
 use crate::bounded;
@@ -67,6 +68,17 @@ impl Environment {
             object_bytes: object::OBJECT.map(<[u8]>::len),
         }
     }
+}
+
+/// SHA-256 of the embedded object in hex; absent in a build without kernel programs.
+pub fn programs_digest() -> Option<String> {
+    use std::fmt::Write;
+    let digest = Sha256::digest(object::OBJECT?);
+    Some(digest.iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        write!(hex, "{byte:02x}").unwrap_or_default();
+        hex
+    }))
 }
 
 fn lockdown(text: &str) -> Lockdown {

@@ -137,6 +137,11 @@ impl Survey {
         }
     }
 
+    /// Scans one layer alone: what a question about one path needs.
+    pub async fn scan_layer(&mut self, layer: &Layer) -> Result<(), ScanError> {
+        self.scan(&Pending::Layer(Box::new(layer.clone()))).await
+    }
+
     /// Reads and scans everything once: what the commands do. `progress` hears of each thing before it is scanned.
     ///
     /// # Errors

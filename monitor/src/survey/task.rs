@@ -234,7 +234,7 @@ impl SurveyTask {
             };
             (self.outputs.pulled)(self.join.report(&arrival, &knowledge));
         }
-        self.reported = Some(Arc::new(without_nameless_arrivals(&reported, &catalog)));
+        self.reported = Some(Arc::new(baseline_after(&reported, &catalog)));
     }
 
     fn take(&mut self, event: StoreEvent) {
@@ -262,9 +262,23 @@ impl SurveyTask {
     }
 }
 
-/// The new catalog, less the images that arrived without a name: they are reported when they get one.
-fn without_nameless_arrivals(old: &Catalog, new: &Catalog) -> Catalog {
+/// What the next arrivals are told from: the new catalog, less the images that arrived without a name, which are reported
+/// when they get one, and with the names that images had before.
+fn baseline_after(old: &Catalog, new: &Catalog) -> Catalog {
     let mut baseline = new.clone();
+    // An engine that pulls an image again takes its name away for a moment: a name that an image had is no arrival.
+    for image in &mut baseline.images {
+        let before = old
+            .images
+            .iter()
+            .find(|other| other.store == image.store && other.id == image.id);
+        let gone = before
+            .into_iter()
+            .flat_map(|before| &before.names)
+            .filter(|name| !image.names.contains(name));
+        let gone: Vec<String> = gone.cloned().collect();
+        image.names.extend(gone);
+    }
     let was_there = |image: &crate::model::Image| {
         old.images
             .iter()

@@ -62,7 +62,8 @@ fn a_pull_is_reported_once_with_image_layers_process_and_user() -> Result<()> {
     );
     scene.pull(&name)?;
     agent.wait_for_metric("layerwatch_pulls_total{engine=\"containers-storage\"}", 2.0)?;
-    assert_eq!(agent.of_kind("pull")?.len(), 2);
+    let pulls = agent.of_kind("pull")?;
+    assert_eq!(pulls.len(), 2, "{pulls:#?}");
     Ok(())
 }
 

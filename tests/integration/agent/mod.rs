@@ -3,6 +3,7 @@
 //! Each test has a store, a port and a state of its own, so that they may run at the same time. On this machine's kernel
 //! (tier D or whatever works); the same reads on other kernels are in the kernel tests.
 
+mod commands;
 mod damage;
 mod flow;
 mod privileges;

@@ -1,0 +1,188 @@
+//! `layerwatch explain`: what a path is, wherever it is mounted.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use serde::Serialize;
+
+use super::context::{Context, block_on};
+use super::exit::Done;
+use super::output::{Output, OutputArguments};
+use super::scan::FindingRow;
+use super::tone::Entry;
+use crate::app;
+use crate::exposure;
+use crate::model::text::printable;
+use crate::model::{Exposure, ImageReport, Layer, Place, Store, Verdict, Visibility};
+
+/// Flags of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArguments {
+    /// A file or directory of a layer, by any mount of it
+    path: PathBuf,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+/// All that is known of a path.
+#[derive(Debug, Serialize)]
+struct Explanation {
+    path: String,
+    path_in_layer: String,
+    store: Store,
+    layer: Layer,
+    images: Vec<ImageExplained>,
+    findings: Vec<FindingRow>,
+    exposure: Exposure,
+}
+
+/// The layer in one image.
+#[derive(Debug, Serialize)]
+struct ImageExplained {
+    #[serde(flatten)]
+    image: ImageReport,
+    /// 1 for the base layer.
+    position: usize,
+    layers: usize,
+    visibility: Visibility,
+    trust: Vec<Verdict>,
+}
+
+/// Explains a path.
+pub(super) fn explain(context: &Context, arguments: &ExplainArguments) -> Result<Done> {
+    let explanation = block_on(gather(context, arguments))?;
+    let rows = rows(&explanation);
+    Output::new(arguments.output).single("explanation", &explanation, |output| output.table(&[], rows))?;
+    Ok(Done::Clean)
+}
+
+async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Explanation> {
+    let path = arguments
+        .path
+        .canonicalize()
+        .with_context(|| format!("open {}", arguments.path.display()))?;
+    let (host, catalog) = context.catalog()?;
+    let location = catalog.locate(&host, &path).with_context(|| {
+        format!(
+            "{} is in no layer of a known store; `layerwatch stores` lists them",
+            path.display()
+        )
+    })?;
+    let layer = catalog
+        .layer(&location.layer)
+        .context("the layer left its store")?
+        .clone();
+    let store = catalog
+        .store(&location.layer.store)
+        .context("the store is gone")?
+        .clone();
+    let mut survey = context.survey()?;
+    survey.refresh().await?;
+    survey.scan_layer(&layer).await?;
+    let knowledge = survey.snapshot(app::now()).await?;
+    let in_path =
+        |place: &Place| matches!(place, Place::File { path, .. } if *path == location.path_in_layer);
+    let found = knowledge
+        .parts()
+        .findings
+        .iter()
+        .filter(|known| in_path(&known.finding.place));
+    let above = |image| -> Vec<(crate::model::LayerId, &std::path::Path)> {
+        let layers = catalog.layers_above(image, &location.layer).into_iter();
+        layers
+            .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
+            .collect()
+    };
+    let images = catalog
+        .images_of(&location.layer)
+        .into_iter()
+        .map(|place| ImageExplained {
+            image: crate::knowledge::image_report(place.image),
+            position: place.position,
+            layers: place.image.layers.len(),
+            visibility: crate::scan::visibility(&location.path_in_layer, &above(place.image)),
+            trust: knowledge
+                .parts()
+                .verdicts
+                .iter()
+                .filter(|known| known.store == place.image.store && known.image == place.image.id)
+                .map(|known| known.verdict.clone())
+                .collect(),
+        });
+    Ok(Explanation {
+        path: printable(path.as_os_str().as_encoded_bytes()).to_string(),
+        path_in_layer: printable(&location.path_in_layer).to_string(),
+        images: images.collect(),
+        findings: found.map(|known| FindingRow::known(known, &knowledge)).collect(),
+        exposure: exposure::of_path(&host, &path),
+        store,
+        layer,
+    })
+}
+
+fn rows(explanation: &Explanation) -> Vec<Vec<Entry>> {
+    let row = |name: &str, entry: Entry| vec![Entry::plain(name), entry];
+    let mut rows = vec![
+        row("path in layer", Entry::plain(&explanation.path_in_layer)),
+        row("store", Entry::plain(&explanation.store.id)),
+        row("layer", Entry::plain(&explanation.layer.key.layer)),
+        row(
+            "diff id",
+            explanation
+                .layer
+                .diff_id
+                .as_ref()
+                .map_or(Entry::plain("-"), Entry::plain),
+        ),
+        row("readable by", Entry::readers([&explanation.exposure])),
+    ];
+    if let Some(gate) = &explanation.exposure.closed_by {
+        rows.push(row(
+            "closed by",
+            Entry::plain(format!("{} ({:o})", gate.path.display(), gate.mode & 0o7777)),
+        ));
+    }
+    if let Some(gate) = &explanation.exposure.opened_by {
+        rows.push(row(
+            "opened by",
+            Entry::plain(format!("{} ({:o})", gate.path.display(), gate.mode & 0o7777)),
+        ));
+    }
+    if let Some(remedy) = &explanation.exposure.remedy {
+        rows.push(row("close it with", Entry::outside(remedy)));
+    }
+    for image in &explanation.images {
+        let name = image.image.name.as_deref().unwrap_or("<none>");
+        let state = match &image.visibility {
+            Visibility::Visible => "visible".to_owned(),
+            Visibility::Deleted { by } => format!("deleted by layer {by}"),
+            Visibility::Replaced { by } => format!("replaced by layer {by}"),
+        };
+        rows.push(row(
+            "image",
+            Entry::plain(format!(
+                "{name}: layer {} of {}, {state}",
+                image.position, image.layers
+            )),
+        ));
+        for verdict in &image.trust {
+            rows.push(row("trust", Entry::provenance(verdict.provenance)));
+            for reason in &verdict.reasons {
+                rows.push(row(
+                    "",
+                    Entry::outside(format!("{}: {}", reason.code, reason.detail)),
+                ));
+            }
+        }
+    }
+    for found in &explanation.findings {
+        rows.extend(
+            found
+                .finding_rows()
+                .into_iter()
+                .map(|entry| row("finding", entry)),
+        );
+    }
+    rows
+}

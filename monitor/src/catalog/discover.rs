@@ -62,8 +62,10 @@ fn unreachable(candidate: &Path, error: &HostError) -> Problem {
 
 /// The roots at which a store of a kind that is read may appear later: configured, in configuration files, default.
 pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<PathBuf> {
-    let mut roots = configured.to_vec();
-    roots.extend(engine_config::storage_roots(host, &mut Vec::new()));
+    if !configured.is_empty() {
+        return once_each(configured.to_vec());
+    }
+    let mut roots = engine_config::storage_roots(host, &mut Vec::new());
     roots.push(PathBuf::from(DEFAULT_ROOT));
     once_each(roots)
 }
@@ -74,8 +76,11 @@ fn candidates(
     mounts: &MountTable,
     problems: &mut Vec<Problem>,
 ) -> Vec<PathBuf> {
-    let mut roots = configured.to_vec();
-    roots.extend(engine_config::storage_roots(host, problems));
+    if !configured.is_empty() {
+        // Who names the roots means these and no others.
+        return once_each(configured.to_vec());
+    }
+    let mut roots = engine_config::storage_roots(host, problems);
     roots.extend(engine_config::other_roots(host, problems));
     roots.extend(KNOWN_ROOTS.iter().map(PathBuf::from));
     roots.extend(mounts.mounts.iter().flat_map(|mount| roots_of_mount(host, mount)));
@@ -219,13 +224,16 @@ mod tests {
         let broken = [
             "/etc/containers/storage.conf=storage = [",
             "/etc/docker/daemon.json={",
+            "/var/lib/containers/storage/overlay-layers",
             "/s/overlay-layers",
         ];
         let problems = [
             (ProblemKind::Malformed, "/etc/containers/storage.conf"),
             (ProblemKind::Malformed, "/etc/docker/daemon.json"),
         ];
-        check(&broken, &["/s"], "", &["/s"], &problems);
+        check(&broken, &[], "", &["/var/lib/containers/storage"], &problems);
+        // Who names the roots means these and no others.
+        check(&broken, &["/s"], "", &["/s"], &[]);
     }
 
     #[test]
@@ -233,13 +241,14 @@ mod tests {
         let entries = [
             "/etc/docker/daemon.json={\"data-root\": \"/d\"}",
             "/d/image/overlay2",
+            "/etc/containers/storage.conf=[storage]\ngraphroot='/s'",
             "/s/vfs-layers",
             "/s/overlay-layers",
             "/var/lib/rancher/k3s/agent/containerd/io.containerd.metadata.v1.bolt",
         ];
         let problems = ["/s", "/d", "/var/lib/rancher/k3s/agent/containerd"];
         let problems = problems.map(|root| (ProblemKind::UnsupportedStore, root));
-        check(&entries, &["/s"], "", &["/s"], &problems);
+        check(&entries, &[], "", &["/s"], &problems);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct Catalog {
     pub problems: Vec<Problem>,
 }
 
-/// Reads every store of the host: the `configured` roots (host paths) and those that discovery finds.
+/// Reads the stores at the `configured` roots (host paths) or, where none is configured, all that discovery finds.
 pub fn read(host: &Host, configured: &[PathBuf]) -> Catalog {
     refresh(&Catalog::default(), host, configured)
 }

@@ -36,11 +36,7 @@ pub(crate) struct Layer {
 impl Layer {
     /// `upper/` above `lower/`, each a layer; `lower/etc/secret.key` is the finding, `lower/etc/motd` is not.
     pub(crate) fn new() -> Result<Self> {
-        let base = ["/data", "/var/tmp"]
-            .into_iter()
-            .find(|base| Path::new(base).is_dir());
-        let directory = tempfile::tempdir_in(base.context("no directory for the layer")?)?;
-        open_to_all(directory.path())?;
+        let directory = directory()?;
         for name in ["lower/etc", "upper", "work", "merged", "elsewhere"] {
             std::fs::create_dir_all(directory.path().join(name))?;
         }
@@ -110,6 +106,16 @@ impl Layer {
     }
 }
 
+/// A directory on a disk, not on an overlay, that everybody can enter.
+pub(crate) fn directory() -> Result<tempfile::TempDir> {
+    let base = ["/data", "/var/tmp"]
+        .into_iter()
+        .find(|base| Path::new(base).is_dir());
+    let directory = tempfile::tempdir_in(base.context("no directory for the layer")?)?;
+    open_to_all(directory.path())?;
+    Ok(directory)
+}
+
 /// An inode as the kernel's maps have it.
 pub(crate) fn wire(key: DevIno) -> InodeKey {
     InodeKey::new(key.dev.0, key.ino)
@@ -151,6 +157,15 @@ pub(crate) struct Mounted(PathBuf);
 impl Mounted {
     pub(crate) fn bind(from: &Path, to: &Path) -> Result<Self> {
         rustix::mount::mount_bind(from, to).context("bind mount")?;
+        Ok(Self(to.to_owned()))
+    }
+
+    /// An overlay of lower directories only, topmost first.
+    pub(crate) fn lower_only(lower: &[&Path], to: &Path) -> Result<Self> {
+        let lower: Vec<_> = lower.iter().map(|path| path.display().to_string()).collect();
+        let options = std::ffi::CString::new(format!("lowerdir={}", lower.join(":")))?;
+        rustix::mount::mount("overlay", to, "overlay", MountFlags::empty(), options.as_c_str())
+            .context("mount an overlay")?;
         Ok(Self(to.to_owned()))
     }
 

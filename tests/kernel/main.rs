@@ -4,5 +4,9 @@
 //! Needs root. `LAYERWATCH_TEST_DETACHED=1` detaches the open hook after the self-check: every test of an open must then
 //! fail, which `cargo xtask test` proves.
 
+#[cfg(test)]
+mod agent;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod ways;

@@ -14,13 +14,16 @@ pub const TO_ATTACH: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PER
 /// What watching needs: reading stores that modes close, and `/proc/PID` of other users' processes.
 pub const TO_WATCH: [Capability; 2] = [Capability::CAP_DAC_READ_SEARCH, Capability::CAP_SYS_PTRACE];
 
+/// What the scan worker needs: reading layers that modes close.
+pub const TO_SCAN: [Capability; 1] = [Capability::CAP_DAC_READ_SEARCH];
+
 /// Why privileges could not be given up.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// One capability set could not be read or changed.
     #[error("{operation} the {set:?} capabilities")]
     Set {
-        /// `read` or `reduce`.
+        /// `read`, `reduce` or `set`.
         operation: &'static str,
         /// Which set.
         set: CapSet,
@@ -94,8 +97,9 @@ pub fn resume(capabilities: &[Capability]) -> Result<(), PrivilegeError> {
     Ok(())
 }
 
-/// Gives up everything but those of `keep` that are there, for this thread and all that it starts.
-pub fn keep_only(keep: &[Capability]) -> Result<(), PrivilegeError> {
+/// Gives up everything but those of `keep` that are there, for this thread and all that it starts; the programs it runs
+/// get those of `hand_on`, which for a user other than root takes the ambient set.
+pub fn keep_only(keep: &[Capability], hand_on: &[Capability]) -> Result<(), PrivilegeError> {
     // The bounding set first: it takes CAP_SETPCAP, which the rest gives up. Without it, no_new_privs must do.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)
         .map_err(failed("read", CapSet::Effective))?
@@ -107,7 +111,7 @@ pub fn keep_only(keep: &[Capability]) -> Result<(), PrivilegeError> {
     }
     caps::clear(None, CapSet::Ambient).map_err(failed("reduce", CapSet::Ambient))?;
     let permitted = caps::read(None, CapSet::Permitted).map_err(failed("read", CapSet::Permitted))?;
-    let kept = permitted
+    let kept: caps::CapsHashSet = permitted
         .iter()
         .filter(|capability| keep.contains(capability))
         .copied()
@@ -115,6 +119,14 @@ pub fn keep_only(keep: &[Capability]) -> Result<(), PrivilegeError> {
     caps::clear(None, CapSet::Inheritable).map_err(failed("reduce", CapSet::Inheritable))?;
     for set in [CapSet::Effective, CapSet::Permitted] {
         caps::set(None, set, &kept).map_err(failed("reduce", set))?;
+    }
+    let handed_on = hand_on
+        .iter()
+        .filter(|capability| kept.contains(capability))
+        .copied()
+        .collect();
+    for set in [CapSet::Inheritable, CapSet::Ambient] {
+        caps::set(None, set, &handed_on).map_err(failed("set", set))?;
     }
     Ok(())
 }
@@ -140,7 +152,7 @@ mod tests {
     fn only_what_is_kept_stays_in_force() {
         let kept = in_a_thread(|| {
             let before = caps::read(None, CapSet::Permitted).unwrap();
-            keep_only(&TO_WATCH).unwrap();
+            keep_only(&TO_WATCH, &TO_SCAN).unwrap();
             let sets = [
                 CapSet::Effective,
                 CapSet::Permitted,
@@ -153,7 +165,8 @@ mod tests {
         let expected: caps::CapsHashSet = TO_WATCH.into_iter().filter(|c| before.contains(c)).collect();
         assert_eq!(effective, expected);
         assert_eq!(permitted, expected);
-        assert!(inheritable.is_empty() && ambient.is_empty());
+        let handed_on: caps::CapsHashSet = TO_SCAN.into_iter().filter(|c| before.contains(c)).collect();
+        assert_eq!((inheritable, ambient), (handed_on.clone(), handed_on));
     }
 
     #[test]
@@ -164,7 +177,7 @@ mod tests {
             let suspended = missing(&held).unwrap().len() == held.len();
             resume(&held).unwrap();
             let resumed = missing(&held).unwrap().is_empty();
-            keep_only(&[]).unwrap();
+            keep_only(&[], &[]).unwrap();
             let regained = held
                 .first()
                 .is_some_and(|first| resume(std::slice::from_ref(first)).is_ok());

@@ -3,14 +3,16 @@
 //! `security_file_open` sees every open that mode bits let through, refusals of security modules included;
 //! `security_inode_rename` sees each rename before it is done; `sys_exit` is for kernels that refuse trampolines.
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{btf_tracepoint, fexit};
 use aya_ebpf::programs::{BtfTracePointContext, FExitContext};
-use layerwatch_ebpf::{InodeKey, flags, hooks, kinds, watch_flags};
+use aya_log_ebpf::debug;
+use layerwatch_ebpf::{Counters, InodeKey, flags, hooks, kinds, watch_flags};
 
 use super::emit::{self, Match};
 use super::fields::{Direct, Load, Probe, offset};
 use super::maps::{Outer, ROOTS, count, counters};
-use super::open::{self, Opened};
+use super::open::{self, Judged, Opened};
 use super::{overlay, task};
 
 /// `security_file_open(struct file *file)`.
@@ -53,7 +55,7 @@ fn fexit_file_open(context: FExitContext) -> u32 {
                 core::ptr::null()
             },
         };
-        open::judge::<Direct>(&opened, counters);
+        diagnose(&context, open::judge::<Direct>(&opened, counters));
     }
     0
 }
@@ -138,41 +140,56 @@ fn sys_exit(context: BtfTracePointContext) -> i32 {
     unsafe {
         count(&raw mut (*counters).seen);
         let Some(file) = task::file_of(descriptor as u64) else {
-            return count_error(counters);
+            diagnose(&context, unreadable(counters));
+            return 0;
         };
         let inode = Probe::pointer(file, offset!(file_inode));
         let sb = Probe::pointer(inode, offset!(inode_sb));
         if Probe::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC {
-            through_overlay(file, inode, sb, counters);
+            diagnose(&context, through_overlay(file, inode, sb, counters));
         } else {
-            directly(file, inode, sb, counters);
+            diagnose(&context, directly(file, inode, sb, counters));
         }
     }
     0
 }
 
+/// What a developer wants to know when a counter rises; off unless the agent's own log is at debug.
 #[inline(always)]
-unsafe fn count_error(counters: *mut layerwatch_ebpf::Counters) -> i32 {
+fn diagnose(context: &impl EbpfContext, judged: Judged) {
+    match judged {
+        Judged::Done => {}
+        Judged::Unreadable => debug!(
+            context,
+            "process {}: an open file could not be read",
+            task::current_tgid()
+        ),
+        Judged::Truncated => debug!(
+            context,
+            "process {}: a file lies too deep to be judged",
+            task::current_tgid()
+        ),
+    }
+}
+
+#[inline(always)]
+unsafe fn unreadable(counters: *mut Counters) -> Judged {
     // SAFETY: the caller's.
     unsafe {
         count(&raw mut (*counters).ignored);
         count(&raw mut (*counters).read_error);
     }
-    0
+    Judged::Unreadable
 }
 
 #[inline(always)]
-unsafe fn directly(
-    file: *const u8,
-    inode: *const u8,
-    sb: *const u8,
-    counters: *mut layerwatch_ebpf::Counters,
-) {
+unsafe fn directly(file: *const u8, inode: *const u8, sb: *const u8, counters: *mut Counters) -> Judged {
     // SAFETY: fault-safe loads.
     unsafe {
         let dev: u32 = Probe::load(sb, offset!(sb_dev));
         if !open::is_watched_device(dev) {
-            return count(&raw mut (*counters).ignored);
+            count(&raw mut (*counters).ignored);
+            return Judged::Done;
         }
         let opened = Opened {
             hook: hooks::SYS_EXIT,
@@ -186,7 +203,7 @@ unsafe fn directly(
             outer: None,
             mounter: core::ptr::null(),
         };
-        open::judge::<Probe>(&opened, counters);
+        open::judge::<Probe>(&opened, counters)
     }
 }
 
@@ -195,18 +212,18 @@ unsafe fn through_overlay(
     file: *const u8,
     outer_inode: *const u8,
     outer_sb: *const u8,
-    counters: *mut layerwatch_ebpf::Counters,
-) {
+    counters: *mut Counters,
+) -> Judged {
     // SAFETY: fault-safe loads.
     unsafe {
         let Some(dentry) = overlay::real_dentry(outer_inode) else {
-            count_error(counters);
-            return;
+            return unreadable(counters);
         };
         let inode = Probe::pointer(dentry, offset!(dentry_inode));
         let dev: u32 = Probe::load(Probe::pointer(inode, offset!(inode_sb)), offset!(sb_dev));
         if !open::is_watched_device(dev) {
-            return count(&raw mut (*counters).ignored);
+            count(&raw mut (*counters).ignored);
+            return Judged::Done;
         }
         let outer = Outer {
             ino: Probe::load(outer_inode, offset!(inode_ino)),
@@ -225,6 +242,6 @@ unsafe fn through_overlay(
             outer: Some(outer),
             mounter: overlay::mounter(outer_sb),
         };
-        open::judge::<Probe>(&opened, counters);
+        open::judge::<Probe>(&opened, counters)
     }
 }

@@ -47,19 +47,30 @@ pub(super) fn is_watched_device(dev: u32) -> bool {
     DEVICES.get_ptr(&dev).is_some()
 }
 
+/// What became of an open, for the diagnostics of the hook.
+pub(super) enum Judged {
+    /// Counted, and reported where that was due.
+    Done,
+    /// A kernel structure could not be read.
+    Unreadable,
+    /// The walk ended before the file system's root: a directory watch may have been missed.
+    Truncated,
+}
+
 /// Judges one open file on a watched device.
 ///
 /// # Safety
 /// The pointers of `opened` are kernel pointers that `L` can read; `counters` is this processor's value.
 #[inline(always)]
-pub(super) unsafe fn judge<L: Load>(opened: &Opened, counters: *mut Counters) {
+pub(super) unsafe fn judge<L: Load>(opened: &Opened, counters: *mut Counters) -> Judged {
     // SAFETY: the caller's.
     unsafe {
         let key = InodeKey::new(opened.dev, L::load(opened.inode, offset!(inode_ino)));
         if let Some(watch) = SENSITIVE.get_ptr(&key) {
             finding::<L>(opened, key, *watch, counters);
+            Judged::Done
         } else {
-            content::<L>(opened, key, counters);
+            content::<L>(opened, key, counters)
         }
     }
 }
@@ -84,35 +95,44 @@ unsafe fn finding<L: Load>(opened: &Opened, key: InodeKey, watch: Watch, counter
 }
 
 #[inline(always)]
-unsafe fn content<L: Load>(opened: &Opened, key: InodeKey, counters: *mut Counters) {
+unsafe fn content<L: Load>(opened: &Opened, key: InodeKey, counters: *mut Counters) -> Judged {
     // SAFETY: as for `judge`.
     unsafe {
         if opened.dentry.is_null() || L::load::<u16>(opened.inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
-            return count(&raw mut (*counters).ignored);
+            count(&raw mut (*counters).ignored);
+            return Judged::Done;
         }
         let (directory, watch, depth) = match walk::to_watched_directory::<L>(opened.dentry, opened.dev) {
             Walk::Met { key, watch, depth } => (key, watch, depth),
-            Walk::Root => return count(&raw mut (*counters).ignored),
+            Walk::Root => {
+                count(&raw mut (*counters).ignored);
+                return Judged::Done;
+            }
             Walk::Truncated => {
                 count(&raw mut (*counters).walk_truncated);
-                return count(&raw mut (*counters).ignored);
+                count(&raw mut (*counters).ignored);
+                return Judged::Truncated;
             }
         };
         let Some(kind) = kind_of_content::<L>(opened, watch, depth) else {
-            return count(&raw mut (*counters).ignored);
+            count(&raw mut (*counters).ignored);
+            return Judged::Done;
         };
         count(&raw mut (*counters).matched);
         if emit::is_own() {
-            return count(&raw mut (*counters).own);
+            count(&raw mut (*counters).own);
+            return Judged::Done;
         }
         let scanned = watch.flags & watch_flags::SCANNED != 0;
         if kind == kinds::OPEN_CONTENT && scanned && (opened.backing || emit::is_repeat(directory)) {
-            return count(&raw mut (*counters).repeated);
+            count(&raw mut (*counters).repeated);
+            return Judged::Done;
         }
         emit::emit(
             &describe::<L>(opened, kind, flags::BY_DIRECTORY, key, directory, watch),
             counters,
         );
+        Judged::Done
     }
 }
 

@@ -83,9 +83,19 @@ fn report(shared: &Shared, happening: &Happening<'_>) {
     match happening {
         Happening::Built {
             inventory,
+            time,
+            took,
+            changed: false,
+            ..
+        } => {
+            shared.metrics.knowledge_built(*time, *took, inventory);
+        }
+        Happening::Built {
+            inventory,
             generation,
             time,
             took,
+            changed: true,
         } => {
             KnowledgeBuilt {
                 time: *time,

@@ -108,6 +108,15 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
             .await
             .context("read the ring")
     });
+    if let Some(diagnostics) = started.tracer.take_diagnostics() {
+        let stop = stopped(stop.clone());
+        tasks.spawn(async move {
+            diagnostics
+                .pump(stop)
+                .await
+                .context("read the programs' diagnostics")
+        });
+    }
     start::report(&started, &shared.metrics);
     shared.readiness.meet(Condition::KernelAttached);
 

@@ -127,7 +127,7 @@ fn give_up(tracer: &mut Tracer) -> Result<()> {
         keep.push(Capability::CAP_BPF);
         tracing::info!("CAP_BPF is kept: this kernel refuses map updates without it");
     }
-    privilege::keep_only(&keep).context("give up capabilities")
+    privilege::keep_only(&keep, &privilege::TO_SCAN).context("give up capabilities")
 }
 
 /// What the knowledge plane is asked to look at.

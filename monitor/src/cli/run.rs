@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use tracing_subscriber::EnvFilter;
 
 use super::exit::Done;
 use crate::app::{self, RunOptions};
@@ -80,8 +81,13 @@ pub(super) fn load(path: Option<&Path>, settings: &[String], verbose: bool) -> R
 
 /// Starts the agent's own log, on stderr.
 fn log(config: &Config) {
+    // At debug the libraries would drown the agent.
+    let filter = EnvFilter::new(format!(
+        "{},aya=info,aya_obj=info,hyper=info,reqwest=info",
+        config.log.level
+    ));
     let builder = tracing_subscriber::fmt()
-        .with_max_level(config.log.level)
+        .with_env_filter(filter)
         .with_writer(std::io::stderr);
     let started = match config.log.format {
         LogFormat::Text => builder.try_init(),

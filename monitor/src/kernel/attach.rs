@@ -9,6 +9,7 @@ use aya::programs::{BtfTracePoint, FExit, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use layerwatch_ebpf::{Record, watch_flags};
 
+use super::diagnostics::{self, Diagnostics};
 use super::maps::{WatchMaps, WatchSet};
 use super::object;
 use super::offsets::{self, OffsetsError};
@@ -115,8 +116,10 @@ impl Tracer {
     fn load(tier: Tier) -> Result<Self, KernelError> {
         let object = object::OBJECT.ok_or(KernelError::NoPrograms)?;
         let resolved = offsets::read().map_err(OffsetsFailure)?;
+        let level = diagnostics::level();
         let mut ebpf = EbpfLoader::new()
             .override_global("OFFSETS", bytemuck::bytes_of(&resolved.offsets), true)
+            .override_global(aya_log::LEVEL, &level, true)
             .load(object)
             .map_err(|source| KernelError::Object(Box::new(source)))?;
         let mut take = |name: &'static str| ebpf.take_map(name).ok_or(KernelError::Absent(name));
@@ -206,6 +209,11 @@ impl Tracer {
     /// The watch maps, once.
     pub fn take_maps(&mut self) -> Option<WatchMaps> {
         self.maps.take()
+    }
+
+    /// What the programs say for developers, once; absent when nobody listens.
+    pub fn take_diagnostics(&mut self) -> Option<Diagnostics> {
+        Diagnostics::of(&mut self.ebpf)
     }
 
     /// The ring, once.

@@ -5,6 +5,7 @@
 
 mod attach;
 mod btf;
+mod diagnostics;
 mod maps;
 mod object;
 mod offsets;
@@ -14,6 +15,7 @@ mod self_check;
 mod tiers;
 
 pub use attach::{KernelError, Tracer};
+pub use diagnostics::Diagnostics;
 pub use maps::{HookCounters, WatchKey, WatchMaps, WatchSet};
 pub use probe::{Environment, Lockdown};
 pub use ring::{FrameReceiver, Ring, RingLosses, pump};

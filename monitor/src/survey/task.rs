@@ -58,6 +58,8 @@ pub enum Happening<'a> {
         time: Timestamp,
         /// How long it took.
         took: Duration,
+        /// Whether it differs from the one before; only then it is published.
+        changed: bool,
     },
     /// A part failed; the rest goes on.
     Failed {
@@ -165,18 +167,20 @@ impl SurveyTask {
         };
         self.last_publish = Instant::now();
         let inventory = inventory::of(&knowledge, self.survey.image_findings());
-        (self.outputs.happened)(Happening::Built {
-            inventory: &inventory,
-            generation: knowledge.generation(),
-            time: now,
-            took: begun.elapsed(),
-        });
         let same = KnowledgeParts {
             generation: knowledge.generation(),
             built: knowledge.built(),
             ..self.last.clone()
         };
-        if *knowledge.parts() == same && knowledge.generation() > 1 {
+        let changed = *knowledge.parts() != same || knowledge.generation() == 1;
+        (self.outputs.happened)(Happening::Built {
+            inventory: &inventory,
+            generation: knowledge.generation(),
+            time: now,
+            took: begun.elapsed(),
+            changed,
+        });
+        if !changed {
             return;
         }
         self.last.clone_from(knowledge.parts());

@@ -5,20 +5,25 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
-use crate::{process, say};
+use crate::{files, process, say};
 
-const INSTALLED: [&str; 12] = [
+const INSTALLED: [&str; 16] = [
+    "acl",
     "binutils",
     "buildah",
     "busybox-static",
+    "curl",
     "e2fsprogs",
     "git",
+    "openssl",
     "podman",
+    "procps",
     "qemu-system-x86",
     "skopeo",
     "systemd",
@@ -28,14 +33,18 @@ const INSTALLED: [&str; 12] = [
 ];
 
 /// Program and package of those that are not installed but unpacked.
-const UNPACKED: [(&str, &str); 6] = [
+const UNPACKED: [(&str, &str); 7] = [
     ("amtool", "prometheus-alertmanager"),
     ("containerd", "containerd"),
     ("docker-registry", "docker-registry"),
     ("dockerd", "docker.io"),
+    ("kubectl", "kubernetes-client"),
     ("prometheus", "prometheus"),
     ("runc", "runc"),
 ];
+
+/// Checks manifests against the schemas of Kubernetes releases, which the package holds (`PyPI`, Apache-2.0).
+const SCHEMA_CHECKER: &str = "kubernetes-validate==1.37.0";
 
 /// Makes the programs ready; on a machine without apt the tests say themselves what they lack.
 pub(super) fn install(workspace: &Workspace) -> Result<()> {
@@ -58,7 +67,38 @@ pub(super) fn install(workspace: &Workspace) -> Result<()> {
             apt::unpack(&deb, &folder)?;
         }
     }
-    Ok(())
+    schema_checker(workspace)
+}
+
+/// In a Python environment of its own, made once.
+fn schema_checker(workspace: &Workspace) -> Result<()> {
+    let environment = python(workspace);
+    let stamp = environment.join("installed");
+    if stamp.exists() && files::read_text(&stamp)? == SCHEMA_CHECKER {
+        return Ok(());
+    }
+    say::progress(&format!("setup: {SCHEMA_CHECKER} into an environment of its own"));
+    let has_venv = process::output(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_ok();
+    if !has_venv {
+        apt::install(&["python3", "python3-venv"])?;
+    }
+    process::run_quietly(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&environment),
+    )?;
+    let pip = environment.join("bin/pip");
+    process::run_quietly(Command::new(pip).args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        SCHEMA_CHECKER,
+    ]))?;
+    files::write(&stamp, SCHEMA_CHECKER.as_bytes())
+}
+
+fn python(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("test/python")
 }
 
 /// The search path with the unpacked programs at its end.
@@ -66,7 +106,11 @@ pub(super) fn path(workspace: &Workspace) -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folder = folder(workspace);
     let places = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    let unpacked = [folder.join("usr/bin"), folder.join("usr/sbin")];
+    let unpacked = [
+        folder.join("usr/bin"),
+        folder.join("usr/sbin"),
+        python(workspace).join("bin"),
+    ];
     let all: Vec<_> = std::env::split_paths(&path)
         .chain(places)
         .chain(unpacked)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use layerwatch::config;
 use layerwatch_tests::{output, root, run, skip, tool};
 use serde_json::Value;
 
@@ -325,6 +326,41 @@ fn the_pods_ask_for_four_capabilities_and_no_more() -> Result<()> {
         .iter()
         .find(|mount| mount["name"] == "stores");
     assert_eq!(stores.unwrap()["mountPropagation"], "HostToContainer");
+    Ok(())
+}
+
+#[test]
+fn the_pods_configuration_is_what_their_manifest_expects() -> Result<()> {
+    let variables = [("LAYERWATCH_NODE_NAME".to_owned(), "node-1".to_owned())].into();
+    let file = deploy("kubernetes/base/config.toml");
+    let config = config::load(Some(&file), &variables, &config::FlagOverrides::default())?;
+    assert_eq!(config.node_name, "node-1");
+    assert_eq!(config.web.listen, ["0.0.0.0:9880".parse()?]);
+    assert_eq!(config.state_directory, Path::new("/var/lib/layerwatch"));
+    let Some(manifests) = manifests(&deploy("kubernetes/base"))? else {
+        return Ok(());
+    };
+    let set = daemon_set(&manifests);
+    let container = &set["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["ports"][0]["containerPort"], 9880);
+    let paths: Vec<&str> = container["volumeMounts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|mount| mount["mountPath"].as_str())
+        .collect();
+    let stores = config.stores.host_root.join("var/lib/containers");
+    for path in [
+        stores.as_path(),
+        &config.state_directory,
+        Path::new("/etc/layerwatch"),
+    ] {
+        assert!(
+            paths.iter().any(|mounted| Path::new(mounted) == path),
+            "{} is not mounted",
+            path.display()
+        );
+    }
     Ok(())
 }
 

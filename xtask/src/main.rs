@@ -4,6 +4,7 @@
 //! Debian packages, which are installed only when they are missing.
 
 mod apt;
+mod bench;
 mod build;
 mod demo;
 mod files;
@@ -44,6 +45,8 @@ enum Verb {
     Run(run::Options),
     /// Show the whole way, from a pull to an alert, on a store of its own
     Demo,
+    /// Measure, side by side in one run; decides no test
+    Bench(bench::Options),
     /// Run a command in a machine with another kernel
     Vm(vm::Options),
     /// Check and test everything; the last line counts the tests
@@ -71,6 +74,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Test(options) => test::run(&workspace, &options),
         Verb::Run(options) => run::run(&workspace, &options),
         Verb::Demo => demo::run(&workspace),
+        Verb::Bench(options) => bench::run(&workspace, &options),
         Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }

@@ -23,11 +23,11 @@ fn text(path: &Path) -> String {
 
 /// A command for an installed program; none, and a recorded skip, without it.
 fn checker(test: &str, program: &str) -> Result<Option<Command>> {
-    // Python's checkers stand in an environment of their own in the target folder (`cargo xtask setup`).
+    // Python's checkers stand in an environment of their own in the target folder (`cargo xtask test` makes it).
     let venv = std::env::current_exe()?
         .ancestors()
         .nth(3)
-        .map(|target| target.join("venv/bin").join(program));
+        .map(|target| target.join("test/python/bin").join(program));
     match venv.filter(|file| file.is_file()).or_else(|| tool(program)) {
         Some(file) => Ok(Some(Command::new(file))),
         None => skip(test, &format!("{program} is not installed")).map(|()| None),

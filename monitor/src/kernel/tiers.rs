@@ -40,7 +40,7 @@ impl Tier {
         }
     }
 
-    /// What it costs, for people (docs/performance.md has the measurements).
+    /// What it costs, for people (`cargo xtask bench kernel` measures it).
     pub fn cost(self) -> &'static str {
         match self {
             Self::B => "a few loads and a map lookup on each open; nothing on other system calls",

@@ -45,7 +45,7 @@ impl Layer {
         let canary = Canary::create(directory.path())?;
         let (mut tracer, choice) = kernel::start(&TierPreference::default(), &canary)?;
         let mut maps = tracer.take_maps().context("maps are taken once")?;
-        let ring = tracer.take_ring().context("the ring is taken once")?;
+        let mut ring = tracer.take_ring().context("the ring is taken once")?;
         let mut set = WatchSet::default();
         set.files
             .insert(key(&directory.path().join("lower/etc/secret.key"))?, 0);
@@ -57,6 +57,11 @@ impl Layer {
         ensure!(maps.apply(&set)? == 0, "the watch set did not fit");
         if detached() {
             tracer.detach_open_hook()?;
+            // The kernel lets a link go in its own time: until the canary stays unseen, the hook still fires.
+            canary.open()?;
+            while ring.wait(Duration::from_millis(500)).is_some() {
+                canary.open()?;
+            }
         }
         Ok(Self {
             directory,

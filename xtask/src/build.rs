@@ -20,6 +20,8 @@ const FLAG_SEPARATOR: &str = "\u{1f}";
 
 /// What `cargo xtask build` takes.
 #[derive(Debug, Default, clap::Args)]
+// `run` takes these too: clap names a group of arguments for its type, and `Options` would be there twice.
+#[group(skip)]
 pub(crate) struct Options {
     /// Build the agent as it is shipped
     #[arg(long)]

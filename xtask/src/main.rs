@@ -78,3 +78,45 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_verb_takes_its_arguments() {
+        // Clap looks at a verb's arguments only when the verb is called: this looks at all of them.
+        Arguments::command().debug_assert();
+        let check = |line: &str, expected: Option<&str>| {
+            let parsed = Arguments::try_parse_from(line.split(' ')).map(|arguments| format!("{arguments:?}"));
+            match (parsed, expected) {
+                (Ok(parsed), Some(expected)) => {
+                    assert_eq!(parsed, format!("Arguments {{ verb: {expected} }}"));
+                }
+                (Err(_), None) => (),
+                (parsed, _) => panic!("{line}: {parsed:?}"),
+            }
+        };
+        check("xtask setup", Some("Setup"));
+        check("xtask build --release", Some("Build(Options { release: true })"));
+        check(
+            "xtask run",
+            Some("Run(Options { build: Options { release: false }, arguments: [] })"),
+        );
+        check(
+            "xtask run --release -- --verbose",
+            Some("Run(Options { build: Options { release: true }, arguments: [\"--verbose\"] })"),
+        );
+        check("xtask demo", Some("Demo"));
+        check("xtask test", Some("Test(Options { full: false, filter: None })"));
+        check(
+            "xtask test --full ways",
+            Some("Test(Options { full: true, filter: Some(\"ways\") })"),
+        );
+        check("xtask tidy", Some("Tidy"));
+        check("xtask vm --kernel 6.12", None);
+        check("xtask", None);
+    }
+}

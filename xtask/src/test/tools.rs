@@ -4,6 +4,7 @@
 //! not leave a server listening on the machine.
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -13,7 +14,7 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 16] = [
+const INSTALLED: [&str; 17] = [
     "acl",
     "binutils",
     "buildah",
@@ -21,6 +22,7 @@ const INSTALLED: [&str; 16] = [
     "curl",
     "e2fsprogs",
     "git",
+    "mount",
     "openssl",
     "podman",
     "procps",
@@ -42,6 +44,9 @@ const UNPACKED: [(&str, &str); 7] = [
     ("prometheus", "prometheus"),
     ("runc", "runc"),
 ];
+
+/// Starts the unpacked Alertmanager where it finds its templates.
+const ALERTMANAGER: &[u8] = include_bytes!("alertmanager.sh");
 
 /// Checks manifests against the schemas of Kubernetes releases, which the package holds (`PyPI`, Apache-2.0).
 const SCHEMA_CHECKER: &str = "kubernetes-validate==1.37.0";
@@ -67,6 +72,9 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
             apt::unpack(&deb, &folder)?;
         }
     }
+    let wrapper = folder.join("bin/prometheus-alertmanager");
+    files::write_if_changed(&wrapper, ALERTMANAGER)?;
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
     schema_checker(workspace)
 }
 
@@ -107,6 +115,8 @@ pub(crate) fn path(workspace: &Workspace) -> Result<OsString> {
     let folder = folder(workspace);
     let places = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     let unpacked = [
+        // Wrappers stand in front of what they wrap.
+        folder.join("bin"),
         folder.join("usr/bin"),
         folder.join("usr/sbin"),
         python(workspace).join("bin"),

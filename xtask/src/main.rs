@@ -4,6 +4,7 @@
 //! Debian packages, which are installed only when they are missing.
 
 mod apt;
+mod bare;
 mod bench;
 mod build;
 mod demo;
@@ -51,6 +52,8 @@ enum Verb {
     Vm(vm::Options),
     /// Check and test everything; the last line counts the tests
     Test(test::Options),
+    /// Show that the two commands of README.md work on a bare Debian with rustup
+    Bare(bare::Options),
     /// Check the rules of the house that no compiler checks
     Tidy,
 }
@@ -70,6 +73,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Setup => setup::run(&workspace).map(|_| ExitCode::SUCCESS),
         Verb::Build(options) => build::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
+        Verb::Bare(options) => bare::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Verb::Tidy => tidy::run(&workspace).map(|()| ExitCode::SUCCESS),
         Verb::Test(options) => test::run(&workspace, &options),
         Verb::Run(options) => run::run(&workspace, &options),
@@ -114,6 +118,10 @@ mod tests {
         check(
             "xtask test --full ways",
             Some("Test(Options { full: true, filter: Some(\"ways\") })"),
+        );
+        check(
+            "xtask bare -- true",
+            Some("Bare(Options { keep: false, line: [\"true\"] })"),
         );
         check("xtask tidy", Some("Tidy"));
         check("xtask vm --kernel 6.12", None);

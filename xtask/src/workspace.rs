@@ -36,6 +36,13 @@ impl Workspace {
         self.cargo_at(&cargo_program())
     }
 
+    /// The compiler that the workspace pins.
+    pub(crate) fn rustc(&self) -> Command {
+        let mut command = Command::new("rustc");
+        command.current_dir(&self.root);
+        command
+    }
+
     /// Another Cargo, working on this workspace and target folder.
     pub(crate) fn cargo_at(&self, program: &Path) -> Command {
         let mut command = Command::new(program);

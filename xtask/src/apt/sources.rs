@@ -19,11 +19,11 @@ struct Archive {
     signed_by: Option<String>,
 }
 
-/// An apt whose lists are those of `suites`, kept in `folder` and read anew.
+/// The lines of apt's configuration for `suites`.
 ///
 /// A suite named `…-security` comes from the machine's security archive, any other from its main archive.
-pub(crate) fn suites(suites: &[&str], folder: &Path) -> Result<Apt> {
-    let codename = codename(&files::read_text(Path::new("/etc/os-release"))?)?;
+pub(crate) fn list(suites: &[&str]) -> Result<String> {
+    let codename = own_suite()?;
     let archives = own_archives()?;
     let mut lines = String::new();
     for suite in suites {
@@ -41,8 +41,18 @@ pub(crate) fn suites(suites: &[&str], folder: &Path) -> Result<Apt> {
             .map_or(String::new(), |key| format!("[signed-by={key}] "));
         writeln!(lines, "deb {key}{} {suite} main", archive.address)?;
     }
+    Ok(lines)
+}
+
+/// The name of the machine's own release.
+pub(crate) fn own_suite() -> Result<String> {
+    codename(&files::read_text(Path::new("/etc/os-release"))?)
+}
+
+/// An apt whose lists are those of `suites`, kept in `folder` and read anew.
+pub(crate) fn suites(suites: &[&str], folder: &Path) -> Result<Apt> {
     let list = folder.join("sources.list");
-    files::write(&list, lines.as_bytes())?;
+    files::write(&list, self::list(suites)?.as_bytes())?;
     files::create_folder(&folder.join("lists/partial"))?;
     files::create_folder(&folder.join("cache/archives/partial"))?;
     let apt = Apt::with_options(vec![

@@ -21,7 +21,7 @@ use anyhow::Result;
 use self::outcome::Outcome;
 use self::skips::Skip;
 use crate::workspace::Workspace;
-use crate::{build, files, say, setup, tidy};
+use crate::{bare, build, files, say, setup, tidy};
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, clap::Args)]
@@ -61,6 +61,9 @@ const TESTS: [(&str, Step); 5] = [
     ("kernel tests with the hook detached", detached::run),
 ];
 
+/// What `--full` adds, some twenty minutes.
+const FULL: [(&str, Step); 1] = [("both commands on a bare Debian", on_a_bare_system)];
+
 /// Runs the steps and prints the summary.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let begun = Instant::now();
@@ -80,7 +83,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         took: begun.elapsed(),
     }];
     let checks = CHECKS.iter().filter(|_| options.filter.is_none());
-    for (name, step) in checks.chain(&TESTS) {
+    let full = FULL.iter().filter(|_| options.full && options.filter.is_none());
+    for (name, step) in checks.chain(&TESTS).chain(full) {
         say::progress(&format!("\n== {name}"));
         let begun = Instant::now();
         let outcome = step(&context).unwrap_or_else(|error| {
@@ -100,6 +104,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 
 fn check_tidy(context: &Context<'_>) -> Result<Outcome> {
     tidy::run(context.workspace).map(|()| Outcome::passed(1))
+}
+
+fn on_a_bare_system(context: &Context<'_>) -> Result<Outcome> {
+    bare::run(context.workspace, &bare::Options::default()).map(|()| Outcome::passed(1))
 }
 
 /// A step that was run.

@@ -1,5 +1,6 @@
 //! `layerwatch run` and `layerwatch record`: the agent.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -70,8 +71,11 @@ fn log(config: &Config) {
         "{},aya=info,aya_obj=info,hyper=info,reqwest=info",
         config.log.level
     ));
+    // Into a file or a pipe, such as the journal's, colours are noise.
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal() && !refused)
         .with_writer(std::io::stderr);
     let started = match config.log.format {
         LogFormat::Text => builder.try_init(),

@@ -119,5 +119,9 @@ fn an_agent_ends_when_asked_and_starts_again_after_a_kill() -> Result<()> {
     agent.stop()?;
     let log = agent.log();
     assert!(!log.contains("ERROR") && !log.contains("undelivered"), "{log}");
+    assert!(
+        !log.contains('\u{1b}'),
+        "colours in a log that is no terminal: {log}"
+    );
     Ok(())
 }

@@ -88,17 +88,20 @@ fn said(alert: &Value) -> Value {
 fn four_ways_to_a_layer_are_four_alerts() -> Result<()> {
     let directory = directory()?;
     let store = Store::write(&directory.path().join("store"))?;
-    let detached: &[&str] = if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
-        &["--test-detach-open-hook"]
-    } else {
-        &[]
-    };
+    let tier = std::env::var("LAYERWATCH_TEST_TIER").unwrap_or_default();
+    let mut switches = Vec::new();
+    if !tier.is_empty() {
+        switches.extend(["--tier", &tier]);
+    }
+    if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
+        switches.push("--test-detach-open-hook");
+    }
     let agent = Agent::start_on(
         &Agent::binary()?,
         &store.root,
         &directory.path().join("agent"),
         &["run"],
-        detached,
+        &switches,
     )?;
     agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 4.0)?;
 

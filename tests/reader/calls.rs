@@ -19,10 +19,10 @@ pub(crate) unsafe fn call<const N: usize>(number: i64, arguments: [usize; N]) ->
     for (place, argument) in six.iter_mut().zip(arguments) {
         *place = argument;
     }
-    let [a, b, c, d, e, f] = six;
+    let [first, second, third, fourth, fifth, sixth] = six;
     // SAFETY: the caller's.
-    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+    let result = unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) };
+    usize::try_from(result).map_err(|_negative| io::Error::last_os_error())
 }
 
 /// A 32-bit system call of a 64-bit process, as any process can make.
@@ -50,7 +50,11 @@ pub(crate) unsafe fn call_32(number: u32, arguments: [u32; 3]) -> io::Result<i32
         );
     }
     // The lower half is the answer, a negative error number among them.
-    let result = i32::from_ne_bytes(u32::try_from(result & 0xffff_ffff).unwrap_or_default().to_ne_bytes());
+    let result = i32::from_ne_bytes(
+        u32::try_from(result & 0xffff_ffff)
+            .unwrap_or_default()
+            .to_ne_bytes(),
+    );
     if result < 0 {
         return Err(io::Error::from_raw_os_error(-result));
     }

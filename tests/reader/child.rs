@@ -73,7 +73,10 @@ pub(crate) fn hold(prepare: impl FnOnce() -> Result<()>) -> Result<i32> {
         }
     })?;
     let mut said = Vec::new();
-    child.output.read_to_end(&mut said).context("wait for the child")?;
+    child
+        .output
+        .read_to_end(&mut said)
+        .context("wait for the child")?;
     anyhow::ensure!(said == READY, "the child ended early");
     Ok(child.id)
 }
@@ -87,7 +90,9 @@ impl Child {
     /// Waits for its end; what it read.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>> {
         let mut content = Vec::new();
-        self.output.read_to_end(&mut content).context("read what the child read")?;
+        self.output
+            .read_to_end(&mut content)
+            .context("read what the child read")?;
         let mut status = 0;
         // SAFETY: a child of this process, and a place for its status.
         if unsafe { libc::waitpid(self.id, &raw mut status, 0) } < 0 {

@@ -12,7 +12,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use rustix::io::FdFlags;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
@@ -82,7 +83,10 @@ fn scm_rights(place: &Place) -> Result<Vec<u8>> {
     let descriptors = [file.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    anyhow::ensure!(control.push(SendAncillaryMessage::ScmRights(&descriptors)), "no room");
+    anyhow::ensure!(
+        control.push(SendAncillaryMessage::ScmRights(&descriptors)),
+        "no room"
+    );
     rustix::net::sendmsg(&ours, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).context("send")?;
     receiver.finish()
 }
@@ -93,9 +97,15 @@ fn receive(socket: &UnixStream) -> Result<OwnedFd> {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut data = [IoSliceMut::new(&mut byte)];
     rustix::net::recvmsg(socket, &mut data, &mut control, RecvFlags::empty()).context("receive")?;
-    let mut received = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
+    let mut received = control.drain().filter_map(|message| {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            Some(descriptors)
+        } else {
+            None
+        }
     });
-    received.next().and_then(|mut descriptors| descriptors.next()).context("no descriptor came")
+    received
+        .next()
+        .and_then(|mut descriptors| descriptors.next())
+        .context("no descriptor came")
 }

@@ -92,14 +92,26 @@ fn act() -> Result<Vec<u8>> {
     let name = arguments.next().context("which way?")?;
     let name = name.to_str().context("a way's name is text")?;
     match name {
-        "list" => return Ok(ways().flat_map(|(name, _)| [name, "\n"]).collect::<String>().into_bytes()),
-        descriptors::EXECUTED => return descriptors::executed(&arguments.next().context("which descriptor?")?),
+        "list" => {
+            return Ok(ways()
+                .flat_map(|(name, _)| [name, "\n"])
+                .collect::<String>()
+                .into_bytes());
+        }
+        descriptors::EXECUTED => {
+            return descriptors::executed(&arguments.next().context("which descriptor?")?);
+        }
         _ => {}
     }
     let (_, way) = ways()
         .find(|(known, _)| *known == name)
         .with_context(|| format!("{name} is no way"))?;
-    let mut path = |what| arguments.next().map(PathBuf::from).with_context(|| format!("no {what}"));
+    let mut path = |what| {
+        arguments
+            .next()
+            .map(PathBuf::from)
+            .with_context(|| format!("no {what}"))
+    };
     way(&Place {
         layer: path("layer")?,
         file: path("file")?,

@@ -5,10 +5,12 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags};
 use rustix::process::{Pid, Signal};
 use rustix::thread::UnshareFlags;
@@ -17,6 +19,8 @@ use crate::opens::parts;
 use crate::reads::whole;
 use crate::user::{become_user, user_namespace};
 use crate::{Absent, Place, Way, absent_for, calls, child};
+
+const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) const WAYS: [(&str, Way); 11] = [
     ("bind", |place| {
@@ -104,9 +108,15 @@ fn overlay(place: &Place, name: &str, lower: &Path) -> Result<PathBuf> {
     let empty = folder(place, &format!("{name}-empty"))?;
     let merged = folder(place, name)?;
     let options = CString::new(format!("lowerdir={}:{}", empty.display(), lower.display()))?;
-    rustix::mount::mount("overlay", &merged, "overlay", MountFlags::empty(), options.as_c_str())
-        .map_err(std::io::Error::from)
-        .context("mount an overlay")?;
+    rustix::mount::mount(
+        "overlay",
+        &merged,
+        "overlay",
+        MountFlags::empty(),
+        options.as_c_str(),
+    )
+    .map_err(std::io::Error::from)
+    .context("mount an overlay")?;
     Ok(merged)
 }
 
@@ -130,7 +140,7 @@ fn proc_root(place: &Place) -> Result<Vec<u8>> {
     whole(&File::open(&path).with_context(|| format!("open {}", path.display()))?)
 }
 
-/// `struct mount_attr`, include/uapi/linux/mount.h.
+/// `struct mount_attr`, `include/uapi/linux/mount.h`.
 #[repr(C)]
 struct MountAttributes {
     set: u64,
@@ -164,7 +174,13 @@ fn idmapped(place: &Place) -> Result<Vec<u8>> {
         ];
         calls::call(libc::SYS_mount_setattr, arguments)
     };
-    changed.map_err(|error| absent_for(error, &[libc::ENOSYS, libc::EINVAL], "no idmapped mounts (Linux 5.12)"))?;
+    changed.map_err(|error| {
+        absent_for(
+            error,
+            &[libc::ENOSYS, libc::EINVAL],
+            "no idmapped mounts (Linux 5.12)",
+        )
+    })?;
     become_user()?;
     whole(&rustix::fs::openat(tree, name, OFlags::RDONLY, Mode::empty())?.into())
 }
@@ -189,24 +205,43 @@ fn shifted_namespace() -> Result<OwnedFd> {
 /// The user's own overlay in user space: the daemon opens the layer's file, as the user.
 fn fuse_overlay(place: &Place) -> Result<Vec<u8>> {
     const PROGRAM: &str = "fuse-overlayfs";
-    become_user()?;
     let names = std::env::var_os("PATH").unwrap_or_default();
-    let program = std::env::split_paths(&names).map(|folder| folder.join(PROGRAM));
-    let Some(program) = program.into_iter().find(|program| program.is_file()) else {
-        anyhow::bail!(Absent("fuse-overlayfs is not installed here".into()));
+    let Some(program) = std::env::split_paths(&names)
+        .map(|folder| folder.join(PROGRAM))
+        .find(|program| program.is_file())
+    else {
+        anyhow::bail!(Absent("fuse-overlayfs is not installed".into()));
     };
+    fuse_device_for_all(place)?;
+    become_user()?;
     user_namespace(UnshareFlags::NEWNS)?;
     let merged = folder(place, "merged")?;
     let empty = folder(place, "empty")?;
+    let before = std::fs::metadata(&merged)?.dev();
     let options = format!("lowerdir={}:{}", empty.display(), place.layer.display());
-    let mounted = std::process::Command::new(program)
-        .args(["-o", &options])
+    let mut daemon = std::process::Command::new(program)
+        .args(["-f", "-o", &options])
         .arg(&merged)
-        .output()?;
-    anyhow::ensure!(
-        mounted.status.success(),
-        "fuse-overlayfs: {}",
-        String::from_utf8_lossy(&mounted.stderr)
-    );
-    whole(&File::open(merged.join(inside(place)?.strip_prefix("/")?))?)
+        .stdout(std::process::Stdio::null())
+        .spawn()?;
+    let mounted = layerwatch_tests::wait_until("fuse-overlayfs has mounted", DEADLINE, || {
+        let now = std::fs::metadata(&merged).ok()?.dev();
+        (now != before).then_some(())
+    });
+    let content = mounted.and_then(|()| whole(&File::open(merged.join(inside(place)?.strip_prefix("/")?))?));
+    daemon.kill()?;
+    daemon.wait()?;
+    content
+}
+
+/// udev lets every user open it; in a mount namespace of its own, for where there is none.
+fn fuse_device_for_all(place: &Place) -> Result<()> {
+    const DEVICE: &str = "/dev/fuse";
+    let number = std::fs::metadata(DEVICE).context("look at /dev/fuse")?.rdev();
+    mount_namespace()?;
+    let node = place.spare.join("fuse");
+    let mode = Mode::from(0o666);
+    rustix::fs::mknodat(CWD, &node, FileType::CharacterDevice, mode, number).context("make the device")?;
+    std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o666))?;
+    rustix::mount::mount_bind(&node, DEVICE).context("mount the device")
 }

@@ -33,7 +33,9 @@ fn noise(place: &Place) -> Result<Vec<u8>> {
         let threads: Vec<_> = (0..THREADS)
             .map(|_| std::thread::Builder::new().spawn_scoped(scope, open))
             .collect::<Result<_, _>>()?;
-        let content = File::open(&place.file).map_err(Into::into).and_then(|file| whole(&file));
+        let content = File::open(&place.file)
+            .map_err(Into::into)
+            .and_then(|file| whole(&file));
         done.store(true, Ordering::Relaxed);
         for thread in threads {
             let opened = thread.join().ok().context("a thread broke")??;

@@ -32,7 +32,9 @@ pub(crate) const WAYS: [(&str, Way); 13] = [
         let directory = File::open(directory)?;
         whole(&rustix::fs::openat(directory, name, OFlags::RDONLY, Mode::empty())?.into())
     }),
-    ("openat2-no-symlinks", |place| openat2(place, ResolveFlags::NO_SYMLINKS)),
+    ("openat2-no-symlinks", |place| {
+        openat2(place, ResolveFlags::NO_SYMLINKS)
+    }),
     ("openat2-beneath", |place| openat2(place, ResolveFlags::BENEATH)),
     ("openat2-in-root", |place| openat2(place, ResolveFlags::IN_ROOT)),
     ("openat2-no-xdev", |place| {
@@ -130,9 +132,20 @@ fn by_handle(place: &Place) -> Result<Vec<u8>> {
     let opened = unsafe {
         let ids = [&raw mut handle as usize, &raw mut mount_id as usize];
         let [handle, mount_id] = ids;
-        let ask = [calls::current_directory(), path.as_ptr() as usize, handle, mount_id, 0];
+        let ask = [
+            calls::current_directory(),
+            path.as_ptr() as usize,
+            handle,
+            mount_id,
+            0,
+        ];
         calls::call(libc::SYS_name_to_handle_at, ask).context("name_to_handle_at")?;
-        calls::call(libc::SYS_open_by_handle_at, [calls::number(mount.as_fd())?, handle, 0])
+        calls::call(
+            libc::SYS_open_by_handle_at,
+            [calls::number(mount.as_fd())?, handle, 0],
+        )
     };
-    whole(&File::from(calls::descriptor(opened.context("open_by_handle_at")?)?))
+    whole(&File::from(calls::descriptor(
+        opened.context("open_by_handle_at")?,
+    )?))
 }

@@ -92,7 +92,7 @@ pub(crate) fn mapped(file: &File) -> Result<Vec<u8>> {
     Ok(bytes.to_vec())
 }
 
-/// `struct iocb`, include/uapi/linux/aio_abi.h.
+/// `struct iocb`, `include/uapi/linux/aio_abi.h`.
 #[repr(C)]
 #[derive(Default)]
 struct Iocb {

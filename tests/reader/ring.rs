@@ -1,6 +1,6 @@
 //! A small `io_uring`: one request at a time, submitted and waited for.
 //!
-//! Layouts and numbers: include/uapi/linux/io_uring.h. Invariant: what a request points to outlives the wait for its
+//! Layouts and numbers: `include/uapi/linux/io_uring.h`. Invariant: what a request points to outlives the wait for its
 //! completion, which [`Ring::complete`] does not return before.
 
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -15,6 +15,8 @@ const ENTRIES: usize = 4;
 const ENTER_GETEVENTS: usize = 1;
 const ENTER_SQ_WAKEUP: usize = 2;
 const OFFSET_OF_ENTRIES: u64 = 0x1000_0000;
+/// Bytes of a word.
+const WORD: u32 = 4;
 /// Bytes of the rings' mapping: a page holds more than four entries of both.
 const RING_BYTES: usize = 4096;
 
@@ -73,7 +75,8 @@ struct Parameters {
 pub(crate) struct Ring {
     descriptor: OwnedFd,
     parameters: Parameters,
-    rings: *mut u8,
+    /// As words, which is what all that is read there is made of.
+    rings: *mut u32,
     requests: *mut Request,
 }
 
@@ -92,10 +95,22 @@ impl Ring {
         let made = made.map_err(|error| absent_for(error, &[libc::EPERM], what))?;
         let descriptor = calls::descriptor(made)?;
         let map = |length, offset| {
-            let (kind, access) = (MapFlags::SHARED | MapFlags::POPULATE, ProtFlags::READ | ProtFlags::WRITE);
+            let (kind, access) = (
+                MapFlags::SHARED | MapFlags::POPULATE,
+                ProtFlags::READ | ProtFlags::WRITE,
+            );
             // SAFETY: a fresh mapping of the kernel's rings, kept to the end of the process.
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, access, kind, descriptor.as_fd(), offset) }
-                .context("map the ring")
+            unsafe {
+                rustix::mm::mmap(
+                    std::ptr::null_mut(),
+                    length,
+                    access,
+                    kind,
+                    descriptor.as_fd(),
+                    offset,
+                )
+            }
+            .context("map the ring")
         };
         let rings = map(RING_BYTES, 0)?.cast();
         let requests = map(ENTRIES * size_of::<Request>(), OFFSET_OF_ENTRIES)?.cast();
@@ -112,12 +127,10 @@ impl Ring {
         let (submission, completion) = (&self.parameters.submission, &self.parameters.completion);
         let tail = self.word(submission.tail);
         let slot = tail.load(Ordering::Acquire) & (self.word(submission.mask).load(Ordering::Acquire));
-        // SAFETY: the slot is below the number of entries, and the array of indexes is inside the mapping.
-        unsafe {
-            self.requests.add(slot as usize).write_volatile(request);
-            let indexes = self.rings.add(submission.seventh as usize).cast::<u32>();
-            indexes.add(slot as usize).write_volatile(slot);
-        }
+        // SAFETY: the slot is below the number of entries.
+        unsafe { self.requests.add(slot as usize).write_volatile(request) };
+        let index = self.word(submission.seventh + slot * WORD);
+        index.store(slot, Ordering::Release);
         tail.fetch_add(1, Ordering::Release);
         let flags = ENTER_GETEVENTS | ENTER_SQ_WAKEUP;
         let enter = [calls::number(self.descriptor.as_fd())?, 1, 1, flags, 0, 0];
@@ -125,20 +138,25 @@ impl Ring {
         unsafe { calls::call(libc::SYS_io_uring_enter, enter) }.context("submit and wait")?;
         let head = self.word(completion.head);
         let taken = head.load(Ordering::Acquire);
-        ensure!(taken != self.word(completion.tail).load(Ordering::Acquire), "nothing was completed");
+        ensure!(
+            taken != self.word(completion.tail).load(Ordering::Acquire),
+            "nothing was completed"
+        );
         let slot = taken & self.word(completion.mask).load(Ordering::Acquire);
-        // SAFETY: completions of 16 bytes stand at the sixth offset; the result is their third word.
-        let result = unsafe {
-            let entries = self.rings.add(completion.sixth as usize);
-            entries.add(slot as usize * 16 + 8).cast::<i32>().read_volatile()
-        };
+        // Completions of four words stand at the sixth offset; the result is their third word.
+        let result = self.word(completion.sixth + (slot * 4 + 2) * WORD);
+        let result = result.load(Ordering::Acquire).cast_signed();
         head.fetch_add(1, Ordering::Release);
         Ok(result)
     }
 
     /// `io_uring_register`: `opcode` with an array of `count` numbers; the kernel's answer.
     pub(crate) fn register(&self, opcode: usize, array: &[i32], count: usize) -> Result<usize> {
-        let address = if array.is_empty() { 0 } else { array.as_ptr() as usize };
+        let address = if array.is_empty() {
+            0
+        } else {
+            array.as_ptr() as usize
+        };
         let arguments = [calls::number(self.descriptor.as_fd())?, opcode, address, count];
         // SAFETY: the array outlives the call, which copies it.
         unsafe { calls::call(libc::SYS_io_uring_register, arguments) }.context("register with the ring")
@@ -146,6 +164,6 @@ impl Ring {
 
     fn word(&self, offset: u32) -> &AtomicU32 {
         // SAFETY: an aligned word of the shared mapping, which lives as long as the process.
-        unsafe { AtomicU32::from_ptr(self.rings.add(offset as usize).cast()) }
+        unsafe { AtomicU32::from_ptr(self.rings.add((offset / WORD) as usize)) }
     }
 }

@@ -68,7 +68,7 @@ fn read(ring: &mut Ring, descriptor: i32, flags: u8) -> Result<Vec<u8>> {
         length: LENGTH,
         ..Request::default()
     })?;
-    let length = usize::try_from(length).map_err(|_| std::io::Error::from_raw_os_error(-length));
+    let length = usize::try_from(length).map_err(|_negative| std::io::Error::from_raw_os_error(-length));
     Ok(first(buffer, length.context("read by the ring")?))
 }
 
@@ -91,7 +91,9 @@ fn fixed(place: &Place) -> Result<Vec<u8>> {
         anyhow::bail!(Absent("opening into a slot came with Linux 5.15".into()));
     }
     if opened > 0 {
-        anyhow::bail!(Absent("opening into a slot came with Linux 5.15, this gave a descriptor".into()));
+        anyhow::bail!(Absent(
+            "opening into a slot came with Linux 5.15, this gave a descriptor".into()
+        ));
     }
     ensure!(opened == 0, "open into a slot: error {}", -opened);
     read(&mut ring, 0, FIXED_FILE)

@@ -61,11 +61,10 @@ fn filesystem_user() -> Result<()> {
 /// A user namespace of the reader's own, in which it is root; `more` namespaces belong to it.
 pub(crate) fn user_namespace(more: UnshareFlags) -> Result<()> {
     // SAFETY: no descriptor table is unshared, and there is one thread.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | more) }
-        .map_err(|error| {
-            let error = std::io::Error::from(error);
-            absent_for(error, &[libc::EPERM], "no user namespaces made by users")
-        })?;
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | more) }.map_err(|error| {
+        let error = std::io::Error::from(error);
+        absent_for(error, &[libc::EPERM], "no user namespaces made by users")
+    })?;
     std::fs::write("/proc/self/setgroups", "deny").context("deny setgroups")?;
     std::fs::write("/proc/self/uid_map", format!("0 {READER} 1")).context("map the user")?;
     std::fs::write("/proc/self/gid_map", format!("0 {READER} 1")).context("map the group")

@@ -37,6 +37,10 @@ impl Actors for Script {
         self.0.lock().unwrap().clone().unwrap()
     }
 
+    fn learn(&mut self, _event: &crate::model::ProcessEvent) -> bool {
+        true
+    }
+
     fn user(&mut self, uid: u32) -> Option<String> {
         (uid == 1000).then(|| "alice".to_owned())
     }

@@ -1,6 +1,6 @@
 //! What each hook does, in the order of travel: hook (`hooks`) ─▶ match (`open`, `walk`) ─▶ emit (`emit`, `task`, `path`).
 //!
-//! Beside that, who lives (`process`, `program_path`): processes that begin, change their program and end.
+//! Beside that, who lives (`process`, `program`): processes that begin, change their program and end.
 //!
 //! Invariant: matching is by inode; everything a person reads is gathered after the match.
 
@@ -12,6 +12,7 @@ mod open;
 mod overlay;
 mod path;
 mod process;
+mod program;
 mod program_path;
 mod task;
 mod walk;

@@ -4,17 +4,16 @@
 //! `matched = emitted + ring_full`. Tracepoints, so that they work where trampolines are refused too.
 
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use layerwatch_ebpf::{
-    ARGUMENTS_LENGTH, COMM_LENGTH, Counters, InodeKey, PROCESS_RING_BYTES, PROGRAM_PATH_LENGTH, ProcessExec,
-    ProcessHead, WIRE_VERSION, hooks, process_flags, process_kinds,
+    COMM_LENGTH, Counters, PROCESS_RING_BYTES, ProcessExec, ProcessHead, WIRE_VERSION, hooks, process_kinds,
 };
 
 use super::fields::{Load, Probe, offset};
 use super::maps::{PROCESSES, count, counters};
-use super::program_path;
+use super::program;
 
 /// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`.
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -55,8 +54,8 @@ fn sched_process_exec(context: BtfTracePointContext) -> i32 {
         };
         let record = entry.as_mut_ptr();
         describe(&raw mut (*record).head, task, process_kinds::EXEC);
-        program(record, Probe::pointer(bprm, offset!(binprm_file)));
-        arguments(record, Probe::pointer(task, offset!(task_mm)));
+        program::file(record, Probe::pointer(bprm, offset!(binprm_file)));
+        program::arguments(record, Probe::pointer(task, offset!(task_mm)));
         count(&raw mut (*counters).emitted);
         entry.submit(wake_up());
     }
@@ -123,57 +122,5 @@ unsafe fn describe(head: *mut ProcessHead, task: *const u8, kind: u16) {
         (*head).time_ns = bpf_ktime_get_boot_ns();
         (*head).cgroup = bpf_get_current_cgroup_id();
         (*head).comm = Probe::load::<[u8; COMM_LENGTH]>(task, offset!(task_comm));
-    }
-}
-
-/// # Safety
-/// `record` is writable.
-#[inline(always)]
-unsafe fn program(record: *mut ProcessExec, file: *const u8) {
-    // SAFETY: the caller's `record`; every load is fault-safe.
-    unsafe {
-        let inode = Probe::pointer(file, offset!(file_inode));
-        let dev: u32 = Probe::load(Probe::pointer(inode, offset!(inode_sb)), offset!(sb_dev));
-        (*record).program = InodeKey::new(dev, Probe::load(inode, offset!(inode_ino)));
-        let words = (&raw mut (*record).path).cast::<u64>();
-        for word in 0..PROGRAM_PATH_LENGTH / 8 {
-            words.add(word).write_volatile(0);
-        }
-        let (length, truncated) = program_path::write(file, (&raw mut (*record).path).cast());
-        (*record).path_length = length;
-        if truncated {
-            (*record).head.flags |= process_flags::PATH_TRUNCATED;
-        }
-    }
-}
-
-/// Never reads beyond the arguments: behind them lies the environment, where secrets are.
-///
-/// # Safety
-/// `record` is writable.
-#[inline(always)]
-unsafe fn arguments(record: *mut ProcessExec, mm: *const u8) {
-    // SAFETY: the caller's `record`; every load is fault-safe.
-    unsafe {
-        let words = (&raw mut (*record).arguments).cast::<u64>();
-        for word in 0..ARGUMENTS_LENGTH / 8 {
-            words.add(word).write_volatile(0);
-        }
-        let start: u64 = Probe::load(mm, offset!(mm_arg_start));
-        let end: u64 = Probe::load(mm, offset!(mm_arg_end));
-        let mut length = end.saturating_sub(start);
-        if length >= ARGUMENTS_LENGTH as u64 {
-            length = ARGUMENTS_LENGTH as u64 - 1;
-            (*record).head.flags |= process_flags::ARGUMENTS_TRUNCATED;
-        }
-        // The mask in plain sight is what the verifier's bound comes from.
-        const { assert!(ARGUMENTS_LENGTH == 256) };
-        core::arch::asm!("{length} &= 0xff", length = inout(reg) length);
-        let to = (&raw mut (*record).arguments).cast();
-        if bpf_probe_read_user(to, length as u32, start as *const _) != 0 {
-            (*record).head.flags |= process_flags::ARGUMENTS_UNREADABLE;
-            length = 0;
-        }
-        (*record).arguments_length = length as u32;
     }
 }

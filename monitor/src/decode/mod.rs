@@ -5,8 +5,6 @@
 
 mod process;
 #[cfg(test)]
-mod process_tests;
-#[cfg(test)]
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};

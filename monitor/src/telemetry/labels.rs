@@ -110,6 +110,19 @@ impl Hook {
     pub fn from_wire(number: u16) -> Option<Self> {
         Self::VALUES.get(usize::from(number)).copied()
     }
+
+    /// Whether the hook sees accesses to files, which may be the agent's own, repeats, or too deep to be judged; an index
+    /// that is renamed and a process are none of that, and have no series for it.
+    pub fn sees_files(self) -> bool {
+        !matches!(self, Self::FexitRename | Self::Process)
+    }
+}
+
+impl KernelOutcome {
+    /// Whether it can come of an event at this hook.
+    pub fn is_of(self, hook: Hook) -> bool {
+        hook.sees_files() || !matches!(self, Self::Own | Self::Repeated)
+    }
 }
 
 closed_set! {

@@ -2,6 +2,9 @@
 //!
 //! Invariant: as for `decode`: pure and total, any bytes give an event or a named error. Called by the event plane.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 

@@ -3,7 +3,7 @@
 //! Invariant: each refusal is compared as a whole error, and arbitrary bytes never panic. Run by the unit tests.
 
 use bytemuck::Zeroable;
-use layerwatch_ebpf::{InodeKey, ProcessExec, ProcessHead, process_flags, process_kinds};
+use layerwatch_ebpf::InodeKey;
 use proptest::prelude::*;
 
 use super::*;

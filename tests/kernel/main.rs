@@ -11,4 +11,6 @@ mod coverage;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod gone;
+#[cfg(test)]
 mod ways;

@@ -12,7 +12,7 @@ pub enum Unit {
     /// Time; other load comes and goes, so the least of all counts.
     Nanoseconds,
     /// Instructions of the whole machine (QEMU's `-icount shift=0`: one is one nanosecond). Nothing else runs there, and
-    /// what a monitor's own process does meanwhile is part of its cost: the mean counts.
+    /// what a monitor's own process does meanwhile is part of its cost: the middle of many counts.
     Instructions,
 }
 

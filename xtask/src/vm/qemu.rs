@@ -90,8 +90,8 @@ impl Machine<'_> {
         let mut command = Command::new("setpriv");
         // QEMU 7.2 leaves wrong flags behind cmpxchg16b, and the kernel dies of it one time in two: not offered.
         command
-            .args(["--pdeathsig", "KILL", "qemu-system-x86_64", "-cpu", "max,-cx16"])
-            .args(self.clock())
+            .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args(self.processor())
             .args(["-m", &self.memory_mib.to_string()])
             .args([
                 "-display",
@@ -126,19 +126,21 @@ impl Machine<'_> {
         command
     }
 
-    fn clock(&self) -> &'static [&'static str] {
+    fn processor(&self) -> Vec<&'static str> {
         if self.count_instructions {
-            // Time does not pass while the machine has nothing to do, but jumps to the next timer.
-            &[
+            // Time does not pass while the machine has nothing to do, but jumps to the next timer. A string instruction
+            // counts once for each byte it copies: the kernel must not use it where it has a choice.
+            let one = [
                 "-accel",
                 "tcg,thread=single",
                 "-icount",
                 "shift=0,sleep=off",
                 "-smp",
                 "1",
-            ]
+            ];
+            [&one[..], &["-cpu", "max,-cx16,-erms,-fsrm"]].concat()
         } else {
-            &["-accel", "tcg,thread=multi", "-smp", "2"]
+            vec!["-accel", "tcg,thread=multi", "-smp", "2", "-cpu", "max,-cx16"]
         }
     }
 

@@ -7,12 +7,13 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use layerwatch_ebpf::hooks;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::start::Started;
 use super::{Shared, notify, now, stopped};
-use crate::kernel::{Canary, RingLosses, Tier, WatchMaps};
+use crate::kernel::{Canary, RingLosses, WatchMaps};
 use crate::model::{AlertKind, Record, RecordKind, StateReport};
 use crate::telemetry::happenings::{CanarySeen, EventsDropped, HookSilent};
 use crate::telemetry::{DropReason, Hook, Notice, Stage, StageOutcome, watchdog_interval};
@@ -31,7 +32,8 @@ const LOSS_HOLD: Duration = Duration::from_mins(5);
 pub(super) struct Housekeeping {
     canary: Canary,
     seen: watch::Receiver<Option<Timestamp>>,
-    open_hook: Hook,
+    /// Where programs look.
+    places: Vec<u16>,
     shared: Shared,
     losses: Arc<RingLosses>,
     lost: u64,
@@ -51,12 +53,7 @@ impl Housekeeping {
         Self {
             canary: started.canary.clone(),
             seen,
-            open_hook: match started.choice.tier {
-                Tier::A => Hook::LsmFileOpen,
-                Tier::B => Hook::FexitFileOpen,
-                Tier::C => Hook::KprobeFileOpen,
-                Tier::D => Hook::SysExit,
-            },
+            places: started.choice.places.clone(),
             shared,
             losses,
             lost: 0,
@@ -109,9 +106,9 @@ impl Housekeeping {
                 latency: begun.elapsed(),
             }
             .report(&self.shared.metrics);
-            self.shared.metrics.hook_attached(self.open_hook, true);
+            self.shared.metrics.hook_attached(Hook::Open, true);
         } else {
-            HookSilent { hook: self.open_hook }.report(&self.shared.metrics);
+            HookSilent { hook: Hook::Open }.report(&self.shared.metrics);
         }
         if came == self.blind {
             self.blind = !came;
@@ -151,12 +148,17 @@ impl Housekeeping {
             .report(&self.shared.metrics);
             self.queue_full = lost;
         }
-        for hook in counters {
-            lost += hook.counters.ring_full;
+        let places = std::mem::take(&mut self.places);
+        for hook in counters.iter().filter(|hook| places.contains(&hook.number)) {
+            // Processes have a ring of their own; what it loses is no access, and its counter says so.
+            if hook.number != hooks::PROCESS {
+                lost += hook.counters.ring_full;
+            }
             if let Some(label) = Hook::from_wire(hook.number) {
                 self.shared.metrics.kernel_counters(label, &hook.counters);
             }
         }
+        self.places = places;
         if lost > self.lost {
             let detail = format!(
                 "{} events lost between the kernel and the event plane",

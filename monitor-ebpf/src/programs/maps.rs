@@ -6,8 +6,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use layerwatch_ebpf::{
-    BLOCK_DEVICES_CAPACITY, Counters, DEVICES_CAPACITY, FILTER_BITS, HOOKS, InodeKey, NO_ID, RING_BYTES,
-    ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch, filter_bit,
+    BLOCK_DEVICES_CAPACITY, Counters, DEVICES_CAPACITY, FILTER_BITS, HOOKS, InodeKey, NO_ID,
+    PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch, filter_bit,
 };
 
 /// Let a hash map grow with its use instead of taking its whole size at load (`BPF_F_NO_PREALLOC`).
@@ -16,6 +16,10 @@ const NO_PREALLOCATION: u32 = 1;
 /// Records for the agent.
 #[map]
 pub(super) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// Process records for the agent, apart from the accesses, so that a storm of processes crowds out no access.
+#[map]
+pub(super) static PROCESSES: RingBuf = RingBuf::with_byte_size(PROCESS_RING_BYTES, 0);
 
 /// A bit for each inode in `SENSITIVE`, `ROOTS` and `BLOCK_DEVICES`: what has none is in none of them.
 #[map]

@@ -1,6 +1,8 @@
 //! What each hook does, in the order of travel: entry (`entries`, `syscall`, `uring`) ─▶ place (`places`) ─▶ match
 //! (`open`, `walk`, `overlay`) ─▶ emit (`report`, `emit`, `task`, `path`).
 //!
+//! Beside that, who lives (`process`, `program`): processes that begin, change their program and end.
+//!
 //! Invariant: matching is by inode; everything a person reads is gathered after the match.
 
 use aya_ebpf::EbpfContext;
@@ -14,6 +16,9 @@ mod open;
 mod overlay;
 mod path;
 mod places;
+mod process;
+mod program;
+mod program_path;
 mod report;
 mod syscall;
 mod task;

@@ -149,7 +149,8 @@ impl Housekeeping {
             self.queue_full = lost;
         }
         let places = std::mem::take(&mut self.places);
-        for hook in counters.iter().filter(|hook| places.contains(&hook.number)) {
+        let watched = |number| number == hooks::PROCESS || places.contains(&number);
+        for hook in counters.iter().filter(|hook| watched(hook.number)) {
             // Processes have a ring of their own; what it loses is no access, and its counter says so.
             if hook.number != hooks::PROCESS {
                 lost += hook.counters.ring_full;

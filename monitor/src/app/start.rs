@@ -19,7 +19,7 @@ use crate::knowledge::HostFacts;
 use crate::privilege;
 use crate::scan::{FingerprintKey, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
-use crate::telemetry::happenings::{HookRefused, KernelAttached};
+use crate::telemetry::happenings::{HookRefused, KernelAttached, ProcessesUnfollowed};
 use crate::telemetry::{self, Hook, Metrics};
 
 const KEY_BYTES: usize = 32;
@@ -206,5 +206,9 @@ pub(super) fn report(started: &Started, metrics: &Metrics) {
             }
             .report(metrics);
         }
+    }
+    match &started.choice.without_processes {
+        None => metrics.hook_attached(Hook::Process, true),
+        Some(reason) => ProcessesUnfollowed { reason }.report(metrics),
     }
 }

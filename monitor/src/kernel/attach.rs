@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use aya::maps::{MapData, MapError, RingBuf};
-use aya::programs::{BtfTracePoint, FExit, KProbe, Lsm, ProgramError};
+use aya::maps::{Map, MapData, MapError, RingBuf};
+use aya::programs::{BtfTracePoint, FExit, KProbe, Lsm, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
-use layerwatch_ebpf::{Record, watch_flags};
+use layerwatch_ebpf::{Record, hooks, watch_flags};
 
 use super::diagnostics::{self, Diagnostics};
 use super::maps::{WatchMaps, WatchSet};
@@ -39,6 +39,9 @@ pub enum KernelError {
     /// The object lacks something that this agent needs.
     #[error("the kernel programs have no {0}")]
     Absent(&'static str),
+    /// The kernel lacks a field that a program reads.
+    #[error("this kernel has no field {0}")]
+    NoField(&'static str),
     /// One program failed.
     #[error("{operation} {program}")]
     Program {
@@ -105,6 +108,7 @@ pub struct Tracer {
     refused: Vec<RefusedPlace>,
     maps: Option<WatchMaps>,
     ring: Option<Ring>,
+    process_ring: Option<Ring>,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -134,11 +138,8 @@ impl Tracer {
             .load(object)
             .map_err(|source| KernelError::Object(Box::new(source)))?;
         let mut take = |name: &'static str| ebpf.take_map(name).ok_or(KernelError::Absent(name));
-        let ring = RingBuf::<MapData>::try_from(take("EVENTS")?).map_err(|source| KernelError::Map {
-            operation: "open",
-            map: "EVENTS",
-            source,
-        })?;
+        let ring = ring_of(&mut take, "EVENTS")?;
+        let process_ring = ring_of(&mut take, "PROCESSES")?;
         let maps = WatchMaps::new(take)?;
         Ok(Self {
             ebpf,
@@ -147,7 +148,8 @@ impl Tracer {
             places: Vec::new(),
             refused: Vec::new(),
             maps: Some(maps),
-            ring: Some(Ring::new(ring)),
+            ring: Some(ring),
+            process_ring: Some(process_ring),
         })
     }
 
@@ -158,13 +160,15 @@ impl Tracer {
             match self.attach_program(program, &btf) {
                 Ok(()) => self.places.extend(program.places),
                 Err(error) if rank == 0 => return Err(error),
-                Err(error) => self
-                    .refused
-                    .extend(program.places.iter().map(|number| RefusedPlace {
+                Err(error) => {
+                    tracing::debug!(program = program.name, ?error, "a program is refused");
+                    let refused = |number: &u16| RefusedPlace {
                         number: *number,
                         place: place_name(*number),
                         reason: chain(&error),
-                    })),
+                    };
+                    self.refused.extend(program.places.iter().map(refused));
+                }
             }
         }
         Ok(())
@@ -172,37 +176,41 @@ impl Tracer {
 
     fn attach_program(&mut self, program: &places::Program, btf: &Btf) -> Result<(), KernelError> {
         let name = program.name;
-        if program.at == Attachment::Tracepoint("io_uring_complete") && !self.resolved.io_uring_names_request
-        {
+        if program.places.contains(&hooks::IO_URING) && !self.resolved.io_uring_names_request {
             return Err(KernelError::Unfit {
                 program: name,
                 reason: "this kernel's tracepoint does not name the request",
             });
         }
-        let loaded = self.ebpf.program_mut(name).ok_or(KernelError::Absent(name))?;
         match program.at {
             Attachment::Lsm(hook) => {
-                let loaded: &mut Lsm = loaded.try_into().map_err(failed("find", name))?;
+                let loaded: &mut Lsm = self.program(name)?.try_into().map_err(failed("find", name))?;
                 loaded.load(hook, btf).map_err(failed("load", name))?;
                 loaded.attach().map_err(failed("attach", name)).map(|_| ())
             }
             Attachment::Fexit(function) => {
-                let loaded: &mut FExit = loaded.try_into().map_err(failed("find", name))?;
+                let loaded: &mut FExit = self.program(name)?.try_into().map_err(failed("find", name))?;
                 loaded.load(function, btf).map_err(failed("load", name))?;
                 loaded.attach().map_err(failed("attach", name)).map(|_| ())
             }
             Attachment::Kprobe(function) => {
-                let loaded: &mut KProbe = loaded.try_into().map_err(failed("find", name))?;
+                let loaded: &mut KProbe = self.program(name)?.try_into().map_err(failed("find", name))?;
                 loaded.load().map_err(failed("load", name))?;
                 let attached = loaded.attach(function, 0).map_err(failed("attach", name));
                 attached.map(|_| ())
             }
-            Attachment::Tracepoint(tracepoint) => {
-                let loaded: &mut BtfTracePoint = loaded.try_into().map_err(failed("find", name))?;
-                loaded.load(tracepoint, btf).map_err(failed("load", name))?;
-                loaded.attach().map_err(failed("attach", name)).map(|_| ())
-            }
+            Attachment::Tracepoint => self.tracepoint(name, btf),
         }
+    }
+
+    pub(super) fn program(&mut self, name: &'static str) -> Result<&mut Program, KernelError> {
+        self.ebpf.program_mut(name).ok_or(KernelError::Absent(name))
+    }
+
+    pub(super) fn tracepoint(&mut self, name: &'static str, btf: &Btf) -> Result<(), KernelError> {
+        let program: &mut BtfTracePoint = self.program(name)?.try_into().map_err(failed("find", name))?;
+        program.load(name, btf).map_err(failed("load", name))?;
+        program.attach().map_err(failed("attach", name)).map(|_| ())
     }
 
     fn self_check(&mut self, canary: &Canary) -> Result<Duration, KernelError> {
@@ -281,12 +289,12 @@ impl Tracer {
             if !program.places.iter().all(|place| self.places.contains(place)) {
                 continue;
             }
-            let loaded = self.ebpf.program_mut(name).ok_or(KernelError::Absent(name))?;
+            let loaded = self.program(name)?;
             let unloaded = match program.at {
                 Attachment::Lsm(_) => <&mut Lsm>::try_from(loaded).and_then(Lsm::unload),
                 Attachment::Fexit(_) => <&mut FExit>::try_from(loaded).and_then(FExit::unload),
                 Attachment::Kprobe(_) => <&mut KProbe>::try_from(loaded).and_then(KProbe::unload),
-                Attachment::Tracepoint(_) => {
+                Attachment::Tracepoint => {
                     <&mut BtfTracePoint>::try_from(loaded).and_then(BtfTracePoint::unload)
                 }
             };
@@ -294,6 +302,23 @@ impl Tracer {
         }
         Ok(())
     }
+
+    /// The ring of process events, once.
+    pub fn take_process_ring(&mut self) -> Option<Ring> {
+        self.process_ring.take()
+    }
+}
+
+fn ring_of(
+    take: &mut impl FnMut(&'static str) -> Result<Map, KernelError>,
+    name: &'static str,
+) -> Result<Ring, KernelError> {
+    let ring = RingBuf::<MapData>::try_from(take(name)?);
+    ring.map(Ring::new).map_err(|source| KernelError::Map {
+        operation: "open",
+        map: name,
+        source,
+    })
 }
 
 fn failed(operation: &'static str, program: &'static str) -> impl FnOnce(ProgramError) -> KernelError {

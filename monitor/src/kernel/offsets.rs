@@ -55,6 +55,7 @@ fn is_optional(path: &str) -> bool {
     last_in_task
         || of_one_way.iter().any(|start| path.starts_with(start))
         || matches!(path, "dentry.d_u.d_alias" | "inode.i_dentry.first")
+        || super::processes::FIELDS.contains(&path)
 }
 
 /// Reads the running kernel's description, and the overlay module's where it is one and is loaded.

@@ -17,8 +17,8 @@ pub(super) enum Attachment {
     Fexit(&'static str),
     /// To a function's entry.
     Kprobe(&'static str),
-    /// To a tracepoint of the kernel's own types.
-    Tracepoint(&'static str),
+    /// To the tracepoint of the program's name, with the kernel's own types.
+    Tracepoint,
 }
 
 /// A program.
@@ -113,14 +113,10 @@ const C: &[Program] = &[
 const D: &[Program] = &[
     program(
         "sys_exit",
-        Tracepoint("sys_exit"),
+        Tracepoint,
         &[hooks::OPEN, hooks::MAP, hooks::RECEIVE, hooks::DESCRIPTORS],
     ),
-    program(
-        "io_uring_complete",
-        Tracepoint("io_uring_complete"),
-        &[hooks::IO_URING],
-    ),
+    program("io_uring_complete", Tracepoint, &[hooks::IO_URING]),
 ];
 
 /// A tier's programs, the open hook first.

@@ -129,6 +129,8 @@ pub struct Choice {
     pub places: Vec<u16>,
     /// Those of the tier that this kernel refuses.
     pub refused: Vec<RefusedPlace>,
+    /// Why processes are not followed, so that one that is gone stays unnamed; absent where they are.
+    pub without_processes: Option<String>,
 }
 
 /// Attaches the best tier that the canary fires on.
@@ -146,7 +148,8 @@ pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Ch
             continue;
         }
         match Tracer::attach(tier, canary) {
-            Ok((tracer, canary_latency)) => {
+            Ok((mut tracer, canary_latency)) => {
+                let without_processes = tracer.attach_processes().err().map(|error| chain(&error));
                 let choice = Choice {
                     tier,
                     rejections,
@@ -154,6 +157,7 @@ pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Ch
                     absent_fields: tracer.absent_fields().to_vec(),
                     places: tracer.places().to_vec(),
                     refused: tracer.refused().to_vec(),
+                    without_processes,
                 };
                 return Ok((tracer, choice));
             }

@@ -109,27 +109,27 @@ impl Hook {
         Self::VALUES.get(usize::from(number)).copied()
     }
 
-    /// What can become of an event here.
-    pub fn outcomes(self) -> &'static [KernelOutcome] {
-        match self {
-            Self::Rename => &[
-                KernelOutcome::Ignored,
-                KernelOutcome::Emitted,
-                KernelOutcome::RingFull,
-            ],
-            Self::Process => &[KernelOutcome::Emitted, KernelOutcome::RingFull],
-            Self::Open | Self::Map | Self::Read | Self::Receive | Self::IoUring | Self::Descriptors => {
-                KernelOutcome::VALUES
-            }
-        }
+    /// Whether the place sees accesses to files, which may be the agent's own, repeats, or too deep to be judged; an index
+    /// that is renamed and a process are none of that, and have no series for it.
+    pub fn sees_files(self) -> bool {
+        !matches!(self, Self::Rename | Self::Process)
     }
+}
 
-    /// What can hide an event from the program here.
-    pub fn gaps(self) -> &'static [KernelGap] {
-        match self {
-            Self::Open | Self::IoUring => KernelGap::VALUES,
-            Self::Receive | Self::Descriptors => &[KernelGap::WalkTruncated],
-            Self::Rename | Self::Map | Self::Read | Self::Process => &[],
+impl KernelOutcome {
+    /// Whether it can come of an event at this place.
+    pub fn is_of(self, hook: Hook) -> bool {
+        hook.sees_files() || !matches!(self, Self::Own | Self::Repeated)
+    }
+}
+
+impl KernelGap {
+    /// Whether it can hide an event at this place.
+    pub fn is_of(self, hook: Hook) -> bool {
+        match hook {
+            Hook::Open | Hook::IoUring => true,
+            Hook::Receive | Hook::Descriptors => self == Self::WalkTruncated,
+            Hook::Rename | Hook::Map | Hook::Read | Hook::Process => false,
         }
     }
 }
@@ -201,6 +201,8 @@ closed_set! {
         FrameContent = "frame-content",
         /// The queue between the ring and the event plane had no room.
         QueueFull = "queue-full",
+        /// The table of processes had no room: should that process be gone at its next access, it has no name.
+        ProcessTableFull = "process-table-full",
         /// A sign of a pull that nobody takes: of no known store, or one too many.
         PullSignal = "pull-signal",
         /// Nothing more can wait.
@@ -212,7 +214,11 @@ impl DropReason {
     /// The only stage that drops for this reason.
     pub fn stage(self) -> Stage {
         match self {
-            Self::FrameLength | Self::FrameVersion | Self::FrameContent | Self::QueueFull => Stage::Decode,
+            Self::FrameLength
+            | Self::FrameVersion
+            | Self::FrameContent
+            | Self::QueueFull
+            | Self::ProcessTableFull => Stage::Decode,
             Self::PullSignal => Stage::Enrich,
             Self::ParkingFull => Stage::Correlate,
         }

@@ -157,14 +157,14 @@ impl KernelMetrics {
         let follower = |vector: &IntCounterVec, value| Follower::new(vector, &[hook.value(), value]);
         Some(HookCells {
             attached: self.attached.get_metric_with_label_values(&[hook.value()]).ok()?,
-            outcomes: hook
-                .outcomes()
+            outcomes: KernelOutcome::VALUES
                 .iter()
+                .filter(|outcome| outcome.is_of(hook))
                 .map(|outcome| Some((*outcome, follower(&self.events, outcome.value())?)))
                 .collect::<Option<_>>()?,
-            gaps: hook
-                .gaps()
+            gaps: KernelGap::VALUES
                 .iter()
+                .filter(|gap| gap.is_of(hook))
                 .map(|gap| Some((*gap, follower(&self.incomplete, gap.value())?)))
                 .collect::<Option<_>>()?,
         })

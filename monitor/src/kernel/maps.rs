@@ -25,6 +25,18 @@ pub struct WatchSet {
     pub files: BTreeMap<WatchKey, u32>,
     /// Layer, index and store directories.
     pub directories: BTreeMap<WatchKey, u32>,
+    /// The generation of each watched file whose file system tells one.
+    pub generations: BTreeMap<WatchKey, u32>,
+}
+
+impl WatchSet {
+    fn watches(&self, of: &BTreeMap<WatchKey, u32>) -> BTreeMap<WatchKey, Watch> {
+        let watch = |key: &WatchKey, flags: &u32| Watch {
+            flags: *flags,
+            generation: self.generations.get(key).copied().unwrap_or(0),
+        };
+        of.iter().map(|(key, flags)| (*key, watch(key, flags))).collect()
+    }
 }
 
 /// What one hook counted, over all processors.
@@ -90,14 +102,14 @@ impl WatchMaps {
         left_out += set(
             &mut self.sensitive,
             "SENSITIVE",
-            &self.applied.files,
-            &wanted.files,
+            &self.applied.watches(&self.applied.files),
+            &wanted.watches(&wanted.files),
         )?;
         left_out += set(
             &mut self.roots,
             "ROOTS",
-            &self.applied.directories,
-            &wanted.directories,
+            &self.applied.watches(&self.applied.directories),
+            &wanted.watches(&wanted.directories),
         )?;
         for dev in self::devices(&self.applied)
             .iter()
@@ -178,16 +190,12 @@ fn devices(set: &WatchSet) -> BTreeSet<KernelDev> {
 fn set(
     map: &mut HashMap<MapData, KeyBytes, WatchBytes>,
     name: &'static str,
-    old: &BTreeMap<WatchKey, u32>,
-    new: &BTreeMap<WatchKey, u32>,
+    old: &BTreeMap<WatchKey, Watch>,
+    new: &BTreeMap<WatchKey, Watch>,
 ) -> Result<usize, KernelError> {
     let mut left_out = 0;
-    for (key, flags) in new.iter().filter(|(key, flags)| old.get(key) != Some(flags)) {
-        let watch = Watch {
-            flags: *flags,
-            generation: 0,
-        };
-        left_out += put(map, name, key_bytes(*key), bytemuck::cast(watch))?;
+    for (key, watch) in new.iter().filter(|(key, watch)| old.get(key) != Some(watch)) {
+        left_out += put(map, name, key_bytes(*key), bytemuck::cast(*watch))?;
     }
     for key in old.keys().filter(|key| !new.contains_key(key)) {
         remove(map, name, key_bytes(*key))?;

@@ -336,6 +336,7 @@ fn private_key(store: &StoreId) -> KnownFinding {
                 path: b"etc/key.pem".to_vec(),
                 line: Some(1),
                 key: key(100),
+                generation: 99,
             },
             fingerprint: Fingerprint("00112233445566778899aabb".to_owned()),
             excerpt: "-----BEGIN OPENSSH PRIVATE KEY-----".to_owned(),

@@ -32,8 +32,11 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
         *set.directories.entry(key).or_default() |= flags;
     }
     for known in &parts.findings {
-        if let Place::File { key, .. } = &known.finding.place {
+        if let Place::File { key, generation, .. } = &known.finding.place {
             set.files.insert(*key, 0);
+            if *generation != 0 {
+                set.generations.insert(*key, *generation);
+            }
         }
     }
     set.files.insert(canary, watch_flags::CANARY);

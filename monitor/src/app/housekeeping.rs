@@ -52,7 +52,9 @@ impl Housekeeping {
             canary: started.canary.clone(),
             seen,
             open_hook: match started.choice.tier {
+                Tier::A => Hook::LsmFileOpen,
                 Tier::B => Hook::FexitFileOpen,
+                Tier::C => Hook::KprobeFileOpen,
                 Tier::D => Hook::SysExit,
             },
             shared,

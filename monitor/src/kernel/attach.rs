@@ -146,6 +146,7 @@ impl Tracer {
                 self.fexit("fexit_rename", "security_inode_rename", &btf)
             }
             Tier::D => self.tracepoint("sys_exit", &btf),
+            Tier::A | Tier::C => Err(KernelError::Absent("programs of this tier")),
         }
     }
 
@@ -225,12 +226,12 @@ impl Tracer {
     pub fn detach_open_hook(&mut self) -> Result<(), KernelError> {
         let tier = self.tier;
         let name = match tier {
-            Tier::B => "fexit_file_open",
+            Tier::A | Tier::B | Tier::C => "fexit_file_open",
             Tier::D => "sys_exit",
         };
         let program = self.program(name)?;
         let unloaded = match tier {
-            Tier::B => <&mut FExit>::try_from(program).and_then(FExit::unload),
+            Tier::A | Tier::B | Tier::C => <&mut FExit>::try_from(program).and_then(FExit::unload),
             Tier::D => <&mut BtfTracePoint>::try_from(program).and_then(BtfTracePoint::unload),
         };
         unloaded.map_err(failed("unload", name))

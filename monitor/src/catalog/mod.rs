@@ -6,6 +6,7 @@
 //! is new. Called by the knowledge task and by the commands that list the cache.
 
 mod arrivals;
+mod backing;
 mod containers_storage;
 mod discover;
 mod engine_config;
@@ -28,7 +29,7 @@ pub use problem::{Problem, ProblemKind};
 pub use watch::{StoreEvent, StoreWatch, Target, UnwatchedReason, WatchError, targets};
 
 use self::mounts::MountTable;
-use crate::model::{Image, Layer, LayerKey, Store};
+use crate::model::{Image, Layer, LayerKey, RawDevice, Store};
 
 /// All stores of a host with their layers and images, as they were at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub struct Catalog {
     pub layers: BTreeMap<LayerKey, Layer>,
     /// Every image of every store.
     pub images: Vec<Image>,
+    /// The devices and image files that hold the stores.
+    #[serde(default)]
+    pub raw_devices: Vec<RawDevice>,
     /// What could not be read or believed.
     pub problems: Vec<Problem>,
 }
@@ -81,6 +85,7 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
         }
     }
     containers_storage::link(&mut catalog, images);
+    catalog.raw_devices = backing::raw_devices(host, &catalog.stores, &mounts);
     catalog
 }
 

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DevIno, Exposure, Finding, Image, ImageId, KernelDev, Layer, LayerKey, Store, StoreId, Verdict,
-    Visibility,
+    DevIno, Exposure, Finding, Image, ImageId, KernelDev, Layer, LayerKey, RawDevice, Store, StoreId,
+    Verdict, Visibility,
 };
 
 /// One finding with what depends on where it lies.
@@ -75,6 +75,9 @@ pub struct KnowledgeParts {
     pub findings: Vec<KnownFinding>,
     /// The verdicts, one for each name of an image.
     pub verdicts: Vec<KnownVerdict>,
+    /// The devices and image files that hold the stores.
+    #[serde(default)]
+    pub raw_devices: Vec<RawDevice>,
     /// Executable inodes of the container engines of this host.
     pub engine_executables: Vec<DevIno>,
 }

@@ -24,6 +24,6 @@ pub use assessment::{Assessment, Attribution, Sanction, Sighting};
 pub use exposure::{Exposure, Gate, Reader};
 pub use finding::{Category, Confidence, Finding, Fingerprint, Place, RuleId, Severity, Visibility};
 pub use ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId, Tgid};
-pub use store::{Driver, Engine, Image, ImageLayer, Layer, LayerState, Store};
+pub use store::{Driver, Engine, Image, ImageLayer, Layer, LayerState, RawDevice, RawKey, Store};
 pub use subject::{Actor, Container, Process, ProcessKey, Subject};
 pub use trust::{Decision, Evidence, Grade, Provenance, Reason, Verdict};

@@ -91,6 +91,28 @@ impl Store {
     }
 }
 
+/// What a device or image file under a store is known by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawKey {
+    /// A block device, by its number.
+    Device(KernelDev),
+    /// The file behind a loop device, by its inode.
+    File(DevIno),
+}
+
+/// A device or image file that holds a store's file system: who opens it reads every layer, past all modes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RawDevice {
+    /// What the kernel matches.
+    pub key: RawKey,
+    /// Its name on the host, for people.
+    #[serde(with = "super::path")]
+    pub path: PathBuf,
+    /// The store above it.
+    pub store: StoreId,
+}
+
 /// What a layer is at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -269,6 +269,7 @@ fn host() -> KnowledgeParts {
             verdict(&store, "i1", Provenance::Unattested),
             verdict(&store, "i2", Provenance::Verified),
         ],
+        raw_devices: Vec::new(),
         engine_executables: vec![key(900)],
     }
 }

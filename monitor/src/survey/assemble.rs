@@ -45,6 +45,7 @@ pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<
         scanned: input.layers.keys().cloned().collect(),
         findings,
         verdicts: verdicts(catalog, trust),
+        raw_devices: catalog.raw_devices.clone(),
         engine_executables,
     }
 }

@@ -105,7 +105,7 @@ impl Opened {
         }
     }
 
-    /// The inode's generation, 0 where the file system does not say (`FS_IOC_GETVERSION`, ioctl_iflags(2)).
+    /// The inode's generation, 0 where the file system does not say (`FS_IOC_GETVERSION`, `ioctl_iflags(2)`).
     pub(super) fn generation(&self) -> u32 {
         generation(&self.file).unwrap_or(0)
     }

@@ -344,9 +344,15 @@ fn a_file_that_grows_or_cannot_be_read_is_a_problem_and_not_the_end() {
 
 /// What e2fsprogs' `lsattr -v` says of a file: another program's reading of the same number; 0 where it cannot.
 fn generation_of(path: &Path) -> u32 {
-    let said = std::process::Command::new("lsattr").arg("-v").arg(path).output().unwrap();
+    let said = std::process::Command::new("lsattr")
+        .arg("-v")
+        .arg(path)
+        .output()
+        .unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
-    said.split_whitespace().next().map_or(0, |number| number.parse().unwrap())
+    said.split_whitespace()
+        .next()
+        .map_or(0, |number| number.parse().unwrap())
 }
 
 #[test]

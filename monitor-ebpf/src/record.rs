@@ -33,6 +33,8 @@ pub mod kinds {
     pub const READ_FINDING: u16 = 7;
     /// A file with a finding arrived over a socket.
     pub const RECEIVE_FINDING: u16 = 8;
+    /// A watched block device, or the image file behind a loop device, was opened.
+    pub const OPEN_DEVICE: u16 = 10;
 }
 
 /// Which hook saw it; `Record::hook` and index of the counters.

@@ -171,6 +171,7 @@ fn operation(kind: u16) -> Result<Operation, DecodeError> {
         kinds::MAP_FINDING => Operation::Map,
         kinds::READ_FINDING => Operation::Read,
         kinds::RECEIVE_FINDING => Operation::Receive,
+        kinds::OPEN_DEVICE => Operation::OpenDevice,
         other => return Err(DecodeError::Kind(other)),
     })
 }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod btf;
+mod consumer;
 mod diagnostics;
 mod maps;
 mod object;

@@ -22,6 +22,8 @@ pub enum Operation {
     Rename,
     /// A file was created in a watched directory.
     Create,
+    /// The block device or image file under a store was opened.
+    OpenDevice,
     /// The agent's own canary file was opened.
     Canary,
 }

@@ -131,6 +131,15 @@ impl Scene {
         self.record.flags |= flags::INCOMPLETE;
     }
 
+    /// The disk under the store is opened instead.
+    pub(crate) fn device(&mut self) {
+        self.record.kind = kinds::OPEN_DEVICE;
+        self.record.mode = 0o060_660;
+        self.record.file = InodeKey::new(6, 321);
+        self.record.watch = self.record.file;
+        self.path("/vda");
+    }
+
     pub(crate) fn reused(&mut self) {
         self.record.flags |= flags::GENERATION_DIFFERS;
     }

@@ -117,6 +117,11 @@ fn unknown_until_the_deadline() {
 }
 
 #[test]
+fn raw_device_read() {
+    check("raw-device-read", false, Scene::device);
+}
+
+#[test]
 fn sanctioned_access() {
     check("sanctioned-engine", true, |s| {
         s.uid(0);

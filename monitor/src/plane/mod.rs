@@ -101,7 +101,11 @@ impl EventPlane {
                 self.signal(sighting);
                 Vec::new()
             }
-            Operation::Open | Operation::Map | Operation::Read | Operation::Receive => {
+            Operation::Open
+            | Operation::OpenDevice
+            | Operation::Map
+            | Operation::Read
+            | Operation::Receive => {
                 self.counts.enrich.forwarded += 1;
                 let correlated = self.correlator.submit(sighting, now, &mut self.counts);
                 self.decide(correlated)

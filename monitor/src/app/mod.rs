@@ -10,6 +10,7 @@ mod deliver;
 mod events;
 mod housekeeping;
 mod learn;
+mod safe;
 mod start;
 
 use std::path::PathBuf;

@@ -16,6 +16,7 @@ mod self_check;
 mod tiers;
 
 pub use attach::{KernelError, Tracer};
+pub use consumer::Position;
 pub use diagnostics::Diagnostics;
 pub use maps::{HookCounters, WatchKey, WatchMaps, WatchSet};
 pub use probe::{Environment, Lockdown, programs_digest};

@@ -9,6 +9,7 @@ mod exit;
 mod explain;
 mod images;
 mod layers;
+mod manual;
 mod output;
 mod replay;
 mod run;
@@ -70,6 +71,10 @@ enum Verb {
     /// Show the configuration
     #[command(subcommand)]
     Config(settings::ConfigVerb),
+    /// The manual pages, made from this help
+    Man(manual::ManArguments),
+    /// A completion script for a shell
+    Completion(manual::CompletionArguments),
     /// The version, and what is built in
     Version(OutputArguments),
 }
@@ -90,6 +95,8 @@ pub fn main() -> ExitCode {
         Verb::Doctor(verb) => doctor::doctor(&context, &verb),
         Verb::CheckConfig => settings::check(&context),
         Verb::Config(settings::ConfigVerb::Show(output)) => settings::show(&context, output),
+        Verb::Man(verb) => manual::man(&verb),
+        Verb::Completion(verb) => manual::completion(&verb),
         Verb::Version(output) => version::version(output),
     };
     exit::code(outcome)

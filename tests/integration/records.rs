@@ -144,7 +144,7 @@ fn of_kind(kind: AlertKind) -> RecordKind {
             container: Some(container()),
             ..read(kind)
         }),
-        AlertKind::LayerContentRead => RecordKind::Alert(Alert {
+        AlertKind::LayerContentRead | AlertKind::RawDeviceRead => RecordKind::Alert(Alert {
             severity: Severity::Low,
             finding: None,
             exposure: None,
@@ -154,6 +154,7 @@ fn of_kind(kind: AlertKind) -> RecordKind {
         }),
         AlertKind::MonitorBlind => state(kind, "hook fexit-file-open does not fire"),
         AlertKind::EventsLost => state(kind, "17 events lost: ring-full"),
+        AlertKind::CoverageGap => state(kind, "12 inodes do not fit the kernel's maps and are not watched"),
     }
 }
 

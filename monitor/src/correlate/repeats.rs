@@ -32,7 +32,10 @@ impl RepeatKey {
     pub(super) fn of(correlated: &Correlated) -> Self {
         let assessment = &correlated.assessment;
         let (access, actor) = (&assessment.sighting.access, &assessment.sighting.actor);
-        let layer = assessment.attribution.as_ref().map(|found| found.layer.clone());
+        let layer = assessment
+            .attribution
+            .as_ref()
+            .and_then(|found| found.layer.clone());
         let by_file = correlated.is_sensitive() || layer.is_none();
         let process = ProcessKey {
             tgid: access.tgid,

@@ -19,7 +19,7 @@ use crate::model::{
     StoreId, TrustReport, text,
 };
 use locate::ContentPaths;
-pub use parts::{AgentProcess, HostFacts, KnowledgeParts, KnownFinding, KnownVerdict};
+pub use parts::{AgentProcess, HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
 
 /// One snapshot; see the module.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +34,7 @@ pub struct Knowledge {
     content_paths: ContentPaths,
     images_of_layer: HashMap<LayerKey, Vec<usize>>,
     findings: HashMap<DevIno, Vec<usize>>,
+    configs: HashMap<DevIno, usize>,
     scanned: HashSet<LayerKey>,
     engines: HashSet<DevIno>,
 }
@@ -76,6 +77,8 @@ impl From<KnowledgeParts> for Knowledge {
                 knowledge.findings.entry(*key).or_default().push(at);
             }
         }
+        let configs = parts.configs.iter().enumerate();
+        knowledge.configs = configs.map(|(at, config)| (config.key, at)).collect();
         knowledge.content_paths = ContentPaths::new(&parts.stores, &parts.layers);
         knowledge.parts = parts;
         knowledge
@@ -162,6 +165,11 @@ impl Knowledge {
     pub fn findings_of(&self, file: DevIno) -> impl Iterator<Item = &KnownFinding> {
         let places = self.findings.get(&file).into_iter().flatten();
         places.filter_map(|at| self.parts.findings.get(*at))
+    }
+
+    /// The findings in an image's configuration, by the file's inode.
+    pub fn config_of(&self, file: DevIno) -> Option<&KnownConfig> {
+        self.parts.configs.get(*self.configs.get(&file)?)
     }
 
     /// Whether a layer's content has been scanned.

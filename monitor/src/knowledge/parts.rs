@@ -22,6 +22,21 @@ pub struct KnownFinding {
     pub exposure: Option<Exposure>,
 }
 
+/// The findings in an image's configuration file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KnownConfig {
+    /// The file.
+    pub key: DevIno,
+    /// The image's store.
+    pub store: StoreId,
+    /// The image.
+    pub image: ImageId,
+    /// What was found in it.
+    pub findings: Vec<Finding>,
+    /// Who could read the file when the snapshot was made.
+    pub exposure: Option<Exposure>,
+}
+
 /// The verdict on one image under one of its names.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KnownVerdict {
@@ -73,6 +88,9 @@ pub struct KnowledgeParts {
     pub scanned: Vec<LayerKey>,
     /// What the scan found.
     pub findings: Vec<KnownFinding>,
+    /// What the scan found in image configurations.
+    #[serde(default)]
+    pub configs: Vec<KnownConfig>,
     /// The verdicts, one for each name of an image.
     pub verdicts: Vec<KnownVerdict>,
     /// The devices and image files that hold the stores.

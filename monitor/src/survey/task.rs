@@ -175,7 +175,7 @@ impl SurveyTask {
             Err(error) => return self.failed(KnowledgePart::Exposure, &error),
         };
         self.last_publish = Instant::now();
-        let inventory = inventory::of(&knowledge, self.survey.image_findings());
+        let inventory = inventory::of(&knowledge);
         let same = KnowledgeParts {
             generation: knowledge.generation(),
             built: knowledge.built(),

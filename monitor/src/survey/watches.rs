@@ -39,6 +39,9 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
             }
         }
     }
+    for config in &parts.configs {
+        set.files.insert(config.key, 0);
+    }
     set.files.insert(canary, watch_flags::CANARY);
     set
 }

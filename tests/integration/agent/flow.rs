@@ -1,5 +1,6 @@
 //! The whole way: a pull is reported, a read of a deleted key becomes an alert, Alertmanager and Prometheus have it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -189,5 +190,63 @@ fn a_layer_that_is_read_before_its_scan_is_judged_after_it() -> Result<()> {
     assert_eq!(alert["subject"]["uid"], NOBODY);
     assert_eq!(alert["access"]["path_in_layer"], KEY);
     assert_eq!(alert["finding"]["rule"], "private-key-pem");
+    Ok(())
+}
+
+#[test]
+fn a_read_of_an_image_configuration_with_a_token_is_an_alert() -> Result<()> {
+    if !ready("read of an image configuration", &ENGINES)? {
+        return Ok(());
+    }
+    let scene = Scene::new()?;
+    let name = "localhost/config:1";
+    let container = scene.store.run("buildah", &["from", "scratch"])?;
+    // In two parts, so that no scanner of source code takes it for a leak.
+    let token = ["GITHUB_TOKEN=ghp_", "qRFAG9X5B54gZS8Vuj1rsCqLrZqhxM4ciDcm"].concat();
+    scene
+        .store
+        .run("buildah", &["config", "--env", &token, &container])?;
+    scene.store.run("buildah", &["commit", "-q", &container, name])?;
+    let agent = Agent::start(&scene, "agent", &[])?;
+    let id = inspected(&scene, name)?["id"]
+        .as_str()
+        .context("an id")?
+        .to_owned();
+    let images = scene.store.root().join("overlay-images");
+    for directory in [scene.store.root(), images.clone(), images.join(&id)] {
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o711))?;
+    }
+    let files = std::fs::read_dir(images.join(&id))?.collect::<Result<Vec<_>, _>>()?;
+    let config = files
+        .iter()
+        .map(std::fs::DirEntry::path)
+        .find(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("GITHUB_TOKEN")))
+        .context("the configuration")?;
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644))?;
+    agent.wait_for_metric("layerwatch_exposed_findings{severity=\"critical\"}", 1.0)?;
+    cat_as(NOBODY, &config)?;
+    let alert = agent.wait_for("alert", 1)?.remove(0);
+    assert_eq!(
+        json!({
+            "alert": alert["alert"],
+            "uid": alert["subject"]["uid"],
+            "layer": alert["layer"],
+            "image": alert["images"][0]["id"],
+            "rule": alert["finding"]["rule"],
+            "readers": alert["exposure"]["readers"],
+        }),
+        json!({
+            "alert": "SensitiveLayerRead",
+            "uid": NOBODY,
+            "layer": null,
+            "image": id,
+            "rule": "github-token",
+            "readers": [{"who": "world"}],
+        })
+    );
+    assert!(
+        !alert.to_string().contains(&token[17..]),
+        "the token is in the alert"
+    );
     Ok(())
 }

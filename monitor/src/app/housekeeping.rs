@@ -3,7 +3,7 @@
 //! Invariant: a hook that stops firing, an event that was lost and a queue that was full become a metric, a log line and
 //! a state record; each state ends with a record too. Spawned by `app`.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use super::start::Started;
 use super::{Shared, notify, now, stopped};
-use crate::kernel::{Canary, RingLosses, Tier, WatchMaps};
+use crate::kernel::{Canary, Tier, WatchMaps};
 use crate::model::{AlertKind, Record, RecordKind, StateReport};
-use crate::telemetry::happenings::{CanarySeen, EventsDropped, HookSilent};
-use crate::telemetry::{DropReason, Hook, Notice, Stage, StageOutcome, watchdog_interval};
+use crate::telemetry::happenings::{CanarySeen, HookSilent};
+use crate::telemetry::{Hook, Notice, watchdog_interval};
 
 /// How often the canary is opened.
 const CANARY: Duration = Duration::from_mins(1);
@@ -34,21 +34,14 @@ pub(super) struct Housekeeping {
     seen: watch::Receiver<Option<Timestamp>>,
     open_hook: Hook,
     shared: Shared,
-    losses: Arc<RingLosses>,
     lost: u64,
-    queue_full: u64,
     blind: bool,
     losing_since: Option<Instant>,
 }
 
 impl Housekeeping {
     /// For a started agent; `seen` has the time of the newest canary record.
-    pub(super) fn new(
-        started: &Started,
-        shared: Shared,
-        losses: Arc<RingLosses>,
-        seen: watch::Receiver<Option<Timestamp>>,
-    ) -> Self {
+    pub(super) fn new(started: &Started, shared: Shared, seen: watch::Receiver<Option<Timestamp>>) -> Self {
         Self {
             canary: started.canary.clone(),
             seen,
@@ -59,9 +52,7 @@ impl Housekeeping {
                 Tier::D => Hook::SysExit,
             },
             shared,
-            losses,
             lost: 0,
-            queue_full: 0,
             blind: false,
             losing_since: None,
         }
@@ -136,22 +127,7 @@ impl Housekeeping {
             }
             None => return,
         };
-        let mut lost = self.losses.queue_full();
-        let queue_full = lost - self.queue_full;
-        if queue_full > 0 {
-            // They never reached the plane: they count as received by its first stage and lost there.
-            self.shared
-                .metrics
-                .stage(Stage::Decode, StageOutcome::Received, queue_full);
-            let (reason, detail) = (DropReason::QueueFull, "the event plane is behind");
-            EventsDropped {
-                reason,
-                count: queue_full,
-                detail,
-            }
-            .report(&self.shared.metrics);
-            self.queue_full = lost;
-        }
+        let mut lost = 0;
         for hook in counters {
             // A process record that is lost costs a name, no access.
             if hook.number != hooks::PROCESS {

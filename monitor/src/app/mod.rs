@@ -25,7 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::Config;
 use crate::correlate::PlaneSettings;
 use crate::enrich::{EnrichRoots, Enricher};
-use crate::kernel::{self, RingLosses, WatchMaps};
+use crate::kernel::{self, GiveBack, WatchMaps};
 use crate::knowledge::Knowledge;
 use crate::plane::EventPlane;
 use crate::recording::{Header, Recorder};
@@ -34,6 +34,7 @@ use crate::telemetry::{Condition, Health, Metrics, Notice, Notifier, Readiness};
 pub use clock::now;
 use events::EventTask;
 use housekeeping::Housekeeping;
+use safe::Safe;
 pub use start::{Preflight, Started, start, worker};
 pub(crate) use start::{preference, survey_options};
 
@@ -99,16 +100,16 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     let (knowledge_in, knowledge) = watch::channel(Arc::<Knowledge>::default());
     let (canary_in, canary) = watch::channel(None);
     let (stop_in, stop) = watch::channel(false);
-    let losses = Arc::new(RingLosses::default());
+    let (give_back_in, give_back) = watch::channel(GiveBack::default());
     let mut tasks = JoinSet::new();
 
     // The source: kernel ─▶ ring ─▶ queue.
     let ring = started.tracer.take_ring().context("the ring is taken once")?;
     let processes = started.tracer.take_process_ring();
     let processes = processes.context("the ring of processes is taken once")?;
-    let (pump_losses, pump_stop) = (Arc::clone(&losses), stopped(stop.clone()));
+    let pump_stop = stopped(stop.clone());
     tasks.spawn(async move {
-        kernel::pump(ring, processes, frames_in, pump_losses, pump_stop)
+        kernel::pump(ring, processes, frames_in, give_back, pump_stop)
             .await
             .context("read the ring")
     });
@@ -132,6 +133,9 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
         knowledge,
         signals: signals_in,
         canary: canary_in,
+        give_back: give_back_in,
+        safe: Safe::default(),
+        full_since: None,
         shared: shared.clone(),
     };
     let events = tokio::spawn(events.run());
@@ -148,7 +152,7 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
             .context("detach the open hook")?;
     }
     tasks.spawn(ended(
-        Housekeeping::new(&started, shared.clone(), losses, canary).run(stop.clone()),
+        Housekeeping::new(&started, shared.clone(), canary).run(stop.clone()),
     ));
     for web in deliver::web(config).await? {
         tasks.spawn(ended(web.serve(shared.web(), stop.clone())));

@@ -6,16 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::kernel::Position;
-
-/// What the pump is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct GiveBack {
-    /// All before it is told.
-    pub(super) safe: Position,
-    /// All before it is at least judged: what the pump goes by when the ring runs full.
-    pub(super) judged: Position,
-}
+use crate::kernel::{GiveBack, Position};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -48,6 +39,11 @@ impl Safe {
         if parked == 0 {
             self.held = None;
         }
+    }
+
+    /// Whether something is judged and not told.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// What may be given back when `settled` lines are written.

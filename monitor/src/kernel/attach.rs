@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use aya::maps::{Map, MapData, MapError, RingBuf};
+use aya::maps::{Map, MapError};
 use aya::programs::{BtfTracePoint, FExit, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
-use layerwatch_ebpf::{Record, watch_flags};
+use layerwatch_ebpf::{PROCESS_RING_BYTES, RING_BYTES, Record, watch_flags};
 
 use super::diagnostics::{self, Diagnostics};
 use super::maps::{WatchMaps, WatchSet};
@@ -62,6 +62,15 @@ pub enum KernelError {
         /// What the kernel said.
         #[source]
         source: MapError,
+    },
+    /// A ring could not be mapped.
+    #[error("map ring {ring}")]
+    Ring {
+        /// The ring.
+        ring: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
     },
     /// The canary could not be opened.
     #[error("open the canary")]
@@ -127,8 +136,8 @@ impl Tracer {
             .load(object)
             .map_err(|source| KernelError::Object(Box::new(source)))?;
         let mut take = |name: &'static str| ebpf.take_map(name).ok_or(KernelError::Absent(name));
-        let ring = ring_of(&mut take, "EVENTS")?;
-        let process_ring = ring_of(&mut take, "PROCESSES")?;
+        let ring = ring_of(&mut take, "EVENTS", RING_BYTES)?;
+        let process_ring = ring_of(&mut take, "PROCESSES", PROCESS_RING_BYTES)?;
         let maps = WatchMaps::new(take)?;
         Ok(Self {
             ebpf,
@@ -248,13 +257,12 @@ impl Tracer {
 fn ring_of(
     take: &mut impl FnMut(&'static str) -> Result<Map, KernelError>,
     name: &'static str,
+    size: u32,
 ) -> Result<Ring, KernelError> {
-    let ring = RingBuf::<MapData>::try_from(take(name)?);
-    ring.map(Ring::new).map_err(|source| KernelError::Map {
-        operation: "open",
-        map: name,
-        source,
-    })
+    let Map::RingBuf(map) = take(name)? else {
+        return Err(KernelError::Absent(name));
+    };
+    Ring::new(map, size).map_err(|source| KernelError::Ring { ring: name, source })
 }
 
 fn failed(operation: &'static str, program: &'static str) -> impl FnOnce(ProgramError) -> KernelError {

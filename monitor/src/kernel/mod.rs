@@ -21,6 +21,6 @@ pub use consumer::Position;
 pub use diagnostics::Diagnostics;
 pub use maps::{HookCounters, WatchKey, WatchMaps, WatchSet};
 pub use probe::{Environment, Lockdown, programs_digest};
-pub use ring::{Frame, FrameReceiver, Ring, RingLosses, pump};
+pub use ring::{Frame, FrameReceiver, GiveBack, Ring, pump};
 pub use self_check::Canary;
 pub use tiers::{Choice, Rejection, Tier, TierPreference, start};

@@ -190,8 +190,6 @@ closed_set! {
         FrameVersion = "frame-version",
         /// A frame with a value that has no meaning.
         FrameContent = "frame-content",
-        /// The queue between the ring and the event plane had no room.
-        QueueFull = "queue-full",
         /// The table of processes had no room: should that process be gone at its next access, it has no name.
         ProcessTableFull = "process-table-full",
         /// A sign of a pull that nobody takes: of no known store, or one too many.
@@ -205,11 +203,9 @@ impl DropReason {
     /// The only stage that drops for this reason.
     pub fn stage(self) -> Stage {
         match self {
-            Self::FrameLength
-            | Self::FrameVersion
-            | Self::FrameContent
-            | Self::QueueFull
-            | Self::ProcessTableFull => Stage::Decode,
+            Self::FrameLength | Self::FrameVersion | Self::FrameContent | Self::ProcessTableFull => {
+                Stage::Decode
+            }
             Self::PullSignal => Stage::Enrich,
             Self::ParkingFull => Stage::Correlate,
         }

@@ -91,6 +91,11 @@ impl Consumer {
         self.position().load(Ordering::Relaxed) >= self.produced().load(Ordering::Acquire)
     }
 
+    /// Reads again what was not given back.
+    pub(super) fn rewind(&mut self) {
+        self.read = self.position().load(Ordering::Relaxed);
+    }
+
     /// Where reading is.
     pub(super) fn read(&self) -> Position {
         Position(self.read)

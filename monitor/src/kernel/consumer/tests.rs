@@ -75,6 +75,12 @@ fn records_stay_until_their_room_is_given_back() {
     assert!(!first.give_back(behind), "two are left");
     assert_eq!((producer.given_back(), first.held()), (16, 24));
     assert_eq!(drain(&mut first), [b"two-two-".to_vec(), Vec::new()]);
+    first.rewind();
+    assert_eq!(
+        drain(&mut first),
+        [b"two-two-".to_vec(), Vec::new()],
+        "read again"
+    );
     // The next reader gets what the first one read and did not give back.
     drop(first);
     let mut second = producer.consumer();

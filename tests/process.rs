@@ -73,6 +73,14 @@ impl Process {
         }
     }
 
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> Result<()> {
+        wait_until("end of a program", FAREWELL, || {
+            self.child.try_wait().ok().flatten().map(|_| ())
+        })
+        .with_context(|| self.log())
+    }
+
     /// Asks it to end (SIGTERM) and waits; kills it if it does not.
     pub fn stop(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_some() {

@@ -182,6 +182,13 @@ impl Mounted {
         Ok(Self(to.to_owned()))
     }
 
+    /// A file system without a device.
+    pub(crate) fn file_system(name: &str, to: &Path) -> Result<Self> {
+        rustix::mount::mount(name, to, name, MountFlags::empty(), None)
+            .with_context(|| format!("mount {name}"))?;
+        Ok(Self(to.to_owned()))
+    }
+
     /// An overlay of lower directories only, topmost first.
     pub(crate) fn lower_only(lower: &[&Path], to: &Path) -> Result<Self> {
         let lower: Vec<_> = lower.iter().map(|path| path.display().to_string()).collect();

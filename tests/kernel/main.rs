@@ -11,4 +11,6 @@ mod fixture;
 #[cfg(test)]
 mod gone;
 #[cfg(test)]
+mod restart;
+#[cfg(test)]
 mod ways;

@@ -145,6 +145,11 @@ impl Agent {
         self.process.log()
     }
 
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> Result<()> {
+        self.process.ended()
+    }
+
     /// Asks it to end, and waits.
     pub fn stop(&mut self) -> Result<()> {
         self.process.stop()

@@ -19,7 +19,10 @@ const WAYS: [&str; 4] = ["direct", "bind", "link", "overlay"];
 pub(crate) fn key(number: usize) -> String {
     let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     let seed = number.to_le_bytes();
-    der.extend((0..32).map(|byte: u8| byte.wrapping_mul(37).wrapping_add(seed[usize::from(byte % 4)].wrapping_mul(11))));
+    der.extend((0..32).map(|byte: u8| {
+        byte.wrapping_mul(37)
+            .wrapping_add(seed[usize::from(byte % 4)].wrapping_mul(11))
+    }));
     let body = base64::engine::general_purpose::STANDARD.encode(der);
     format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
 }

@@ -134,7 +134,10 @@ fn an_agent_that_is_killed_loses_no_read() -> Result<()> {
     })
     .with_context(|| agent.log())?;
     assert_eq!((ids.len(), files.len()), (READS, READS));
-    assert_eq!(agent.metric("layerwatch_kernel_events_total{outcome=\"ring-full\",place=\"open\"}"), Some(0.0));
+    assert_eq!(
+        agent.metric("layerwatch_kernel_events_total{outcome=\"ring-full\",place=\"open\"}"),
+        Some(0.0)
+    );
     Ok(())
 }
 
@@ -162,14 +165,25 @@ fn what_happens_while_no_agent_runs_is_told_by_the_next() -> Result<()> {
 fn a_farewell_leaves_nothing_behind() -> Result<()> {
     let host = Host::new(1)?;
     let mut agent = host.agent()?;
-    ensure!(!host.pinned()?.is_empty(), "nothing is pinned while the agent runs");
+    ensure!(
+        !host.pinned()?.is_empty(),
+        "nothing is pinned while the agent runs"
+    );
     agent.stop()?;
-    ensure!(!host.pinned()?.is_empty(), "nothing is pinned after the agent ended");
+    ensure!(
+        !host.pinned()?.is_empty(),
+        "nothing is pinned after the agent ended"
+    );
     let state = host.directory.path().join("agent/state");
     let pins = format!("watch.pin_directory={}", host.bpf.join("layerwatch").display());
     let state_key = format!("state_directory={}", state.display());
-    let uninstalled = output(Command::new(Agent::binary()?).args(["uninstall", "--set", &pins, "--set", &state_key]))?;
-    ensure!(uninstalled.status.success(), "{}", String::from_utf8_lossy(&uninstalled.stderr));
+    let uninstalled =
+        output(Command::new(Agent::binary()?).args(["uninstall", "--set", &pins, "--set", &state_key]))?;
+    ensure!(
+        uninstalled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&uninstalled.stderr)
+    );
     assert_eq!(host.pinned()?, Vec::<PathBuf>::new());
     assert!(!Path::new(&state).exists(), "the state is still there");
     Ok(())

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::start::Started;
 use super::{Shared, notify, now, stopped};
-use crate::kernel::{Canary, Tier, WatchMaps};
+use crate::kernel::{Canary, WatchMaps, since_boot};
 use crate::model::{AlertKind, Record, RecordKind, StateReport};
 use crate::telemetry::happenings::{CanarySeen, HookSilent};
 use crate::telemetry::{Hook, Notice, watchdog_interval};
@@ -32,7 +32,8 @@ const LOSS_HOLD: Duration = Duration::from_mins(5);
 pub(super) struct Housekeeping {
     canary: Canary,
     seen: watch::Receiver<Option<Timestamp>>,
-    open_hook: Hook,
+    /// Where programs look.
+    places: Vec<u16>,
     shared: Shared,
     lost: u64,
     blind: bool,
@@ -45,12 +46,7 @@ impl Housekeeping {
         Self {
             canary: started.canary.clone(),
             seen,
-            open_hook: match started.choice.tier {
-                Tier::A => Hook::LsmFileOpen,
-                Tier::B => Hook::FexitFileOpen,
-                Tier::C => Hook::KprobeFileOpen,
-                Tier::D => Hook::SysExit,
-            },
+            places: started.choice.places.clone(),
             shared,
             lost: 0,
             blind: false,
@@ -101,9 +97,9 @@ impl Housekeeping {
                 latency: begun.elapsed(),
             }
             .report(&self.shared.metrics);
-            self.shared.metrics.hook_attached(self.open_hook, true);
+            self.shared.metrics.hook_attached(Hook::Open, true);
         } else {
-            HookSilent { hook: self.open_hook }.report(&self.shared.metrics);
+            HookSilent { hook: Hook::Open }.report(&self.shared.metrics);
         }
         if came == self.blind {
             self.blind = !came;
@@ -116,6 +112,12 @@ impl Housekeeping {
     }
 
     fn read_counters(&mut self) {
+        if let Some(Err(error)) = self.maps().map(|mut maps| maps.beat(since_boot())) {
+            tracing::warn!(
+                error = crate::telemetry::happenings::chain(&error),
+                "the programs are not told that this agent lives: they fall silent in ten minutes"
+            );
+        }
         let counters = match self.maps().map(|maps| maps.counters()) {
             Some(Ok(counters)) => counters,
             Some(Err(error)) => {
@@ -128,8 +130,10 @@ impl Housekeeping {
             None => return,
         };
         let mut lost = 0;
-        for hook in counters {
-            // A process record that is lost costs a name, no access.
+        let places = std::mem::take(&mut self.places);
+        let watched = |number| number == hooks::PROCESS || places.contains(&number);
+        for hook in counters.iter().filter(|hook| watched(hook.number)) {
+            // Processes have a ring of their own; what it loses is no access, and its counter says so.
             if hook.number != hooks::PROCESS {
                 lost += hook.counters.ring_full;
             }
@@ -137,6 +141,7 @@ impl Housekeeping {
                 self.shared.metrics.kernel_counters(label, &hook.counters);
             }
         }
+        self.places = places;
         if lost > self.lost {
             let detail = format!(
                 "{} events lost between the kernel and the event plane",

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Shared, Started, notify, now, start};
 use crate::catalog::{self, Catalog, StoreWatch};
 use crate::config::Config;
+use crate::enrich::start_ticks;
 use crate::kernel::{WatchMaps, WatchSet};
 use crate::knowledge::Knowledge;
 use crate::model::{Record, RecordKind};
@@ -68,11 +69,14 @@ fn arm(maps: &Mutex<WatchMaps>, wanted: &WatchSet) {
     }
 }
 
-/// Tells the kernel programs to leave out the scan worker: a child of this process, whose id is not used again before it
-/// was waited for.
+/// Tells the kernel programs to leave out the scan worker, a child of this process. With its start, since the programs may
+/// outlive both, and the id goes to another then.
 fn leave_out(maps: &Mutex<WatchMaps>, pid: u32) {
     let Ok(mut maps) = maps.lock() else { return };
-    if let Err(error) = maps.ignore_process(pid, 0) {
+    let Some(start) = start_ticks(pid) else {
+        return tracing::warn!("the scan worker's own reads will be reported: its start is not known");
+    };
+    if let Err(error) = maps.ignore_process(pid, start) {
         tracing::warn!(
             error = chain(&error),
             "the scan worker's own reads will be reported"

@@ -9,6 +9,7 @@ mod clock;
 mod deliver;
 mod events;
 mod housekeeping;
+mod keep;
 mod learn;
 mod safe;
 mod start;
@@ -34,6 +35,7 @@ use crate::telemetry::{Condition, Health, Metrics, Notice, Notifier, Readiness};
 pub use clock::now;
 use events::EventTask;
 use housekeeping::Housekeeping;
+pub use keep::uninstall;
 use safe::Safe;
 pub use start::{Preflight, Started, start, worker};
 pub(crate) use start::{preference, survey_options};
@@ -146,10 +148,7 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
 
     // What watches the agent itself.
     if options.detach_open_hook {
-        started
-            .tracer
-            .detach_open_hook()
-            .context("detach the open hook")?;
+        started.tracer.detach_hooks().context("detach the open hook")?;
     }
     tasks.spawn(ended(
         Housekeeping::new(&started, shared.clone(), canary).run(stop.clone()),
@@ -161,7 +160,14 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     let outcome = until_stopped(options, &shared, &mut tasks).await;
     notify(&shared, &Notice::Stopping);
     stop_in.send_replace(true);
-    outcome.and(way_out(shared, tasks, events).await)
+    let drained = way_out(shared, tasks, events).await;
+    // Whoever starts an agent by hand and interrupts it wants it gone; a service is only restarted.
+    if matches!(outcome, Ok(Ended::Interrupted))
+        && let Some(kept) = started.kept.take()
+    {
+        kept.base.remove().context("remove what was kept in the kernel")?;
+    }
+    outcome.map(drop).and(drained)
 }
 
 fn shared(config: &Config, started: &mut Started) -> Result<Shared> {
@@ -201,8 +207,20 @@ async fn way_out(shared: Shared, mut tasks: JoinSet<Result<()>>, events: JoinHan
     drained?
 }
 
+/// How the agent came to its end.
+enum Ended {
+    /// By its service manager, which may start it again.
+    Asked,
+    /// By a person at a terminal, or by the time limit that one gave.
+    Interrupted,
+}
+
 /// Waits for a signal, the time limit, or a task that ended by itself.
-async fn until_stopped(options: &RunOptions, shared: &Shared, tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+async fn until_stopped(
+    options: &RunOptions,
+    shared: &Shared,
+    tasks: &mut JoinSet<Result<()>>,
+) -> Result<Ended> {
     let listen = |kind: SignalKind| -> Result<Signal> { signal(kind).context("listen for signals") };
     let (mut terminate, mut interrupt, mut hangup) = (
         listen(SignalKind::terminate())?,
@@ -214,10 +232,10 @@ async fn until_stopped(options: &RunOptions, shared: &Shared, tasks: &mut JoinSe
     tokio::pin!(limit);
     loop {
         tokio::select! {
-            Some(()) = terminate.recv() => return Ok(()),
-            Some(()) = interrupt.recv() => return Ok(()),
+            Some(()) = terminate.recv() => return Ok(Ended::Asked),
+            Some(()) = interrupt.recv() => return Ok(Ended::Interrupted),
             Some(()) = hangup.recv() => shared.sinks.reopen(),
-            () = &mut limit => return Ok(()),
+            () = &mut limit => return Ok(Ended::Interrupted),
             Some(ended) = tasks.join_next() => {
                 ended.context("a part of the agent died")??;
                 bail!("a part of the agent ended by itself");

@@ -31,6 +31,13 @@ use processes::{Processes, TickKey};
 use procfs::Procfs;
 use users::Users;
 
+/// When a process of this process's own namespace started, in clock ticks since boot.
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    Procfs::new("/proc".into(), rustix::param::clock_ticks_per_second())
+        .living(Tgid(pid))
+        .map(|stat| stat.start_ticks)
+}
+
 /// What is told about the process behind one access.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Facts {

@@ -4,11 +4,13 @@
 //! entry is dropped silently. Used by `app`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
-use layerwatch_ebpf::{Counters, InodeKey, Watch, hooks};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use layerwatch_ebpf::{Counters, FILTER_BITS, InodeKey, Watch, filter_bit};
 
 use super::attach::KernelError;
+use super::places::NAMES;
 use crate::model::{DevIno, KernelDev};
 
 type KeyBytes = [u8; size_of::<InodeKey>()];
@@ -27,6 +29,8 @@ pub struct WatchSet {
     pub directories: BTreeMap<WatchKey, u32>,
     /// The generation of each watched file whose file system tells one.
     pub generations: BTreeMap<WatchKey, u32>,
+    /// Block devices that hold a store, by their number with inode 0, and files that do (behind a loop device).
+    pub block_devices: BTreeMap<WatchKey, u32>,
 }
 
 impl WatchSet {
@@ -36,6 +40,12 @@ impl WatchSet {
             generation: self.generations.get(key).copied().unwrap_or(0),
         };
         of.iter().map(|(key, flags)| (*key, watch(key, flags))).collect()
+    }
+
+    /// All keys.
+    fn keys(&self) -> impl Iterator<Item = &WatchKey> {
+        let maps = [&self.files, &self.directories, &self.block_devices];
+        maps.into_iter().flat_map(BTreeMap::keys)
     }
 }
 
@@ -55,7 +65,10 @@ pub struct WatchMaps {
     sensitive: HashMap<MapData, KeyBytes, WatchBytes>,
     roots: HashMap<MapData, KeyBytes, WatchBytes>,
     devices: HashMap<MapData, u32, u32>,
+    block_devices: HashMap<MapData, KeyBytes, WatchBytes>,
+    filter: Array<MapData, u64>,
     own: HashMap<MapData, u32, u64>,
+    alive: Array<MapData, u64>,
     counters: PerCpuArray<MapData, CounterBytes>,
     applied: WatchSet,
 }
@@ -84,7 +97,10 @@ impl WatchMaps {
             sensitive: HashMap::try_from(take("SENSITIVE")?).map_err(bad("SENSITIVE"))?,
             roots: HashMap::try_from(take("ROOTS")?).map_err(bad("ROOTS"))?,
             devices: HashMap::try_from(take("DEVICES")?).map_err(bad("DEVICES"))?,
+            block_devices: HashMap::try_from(take("BLOCK_DEVICES")?).map_err(bad("BLOCK_DEVICES"))?,
+            filter: Array::try_from(take("FILTER")?).map_err(bad("FILTER"))?,
             own: HashMap::try_from(take("OWN")?).map_err(bad("OWN"))?,
+            alive: Array::try_from(take("ALIVE")?).map_err(bad("ALIVE"))?,
             counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad("COUNTERS"))?,
             applied: WatchSet::default(),
         })
@@ -95,7 +111,10 @@ impl WatchMaps {
     /// New entries are set before old ones go, so that an inode in both sets is never unwatched in between.
     pub fn apply(&mut self, wanted: &WatchSet) -> Result<usize, KernelError> {
         let devices = devices(wanted);
+        let (before, after) = (filter(&self.applied), filter(wanted));
         let mut left_out = 0;
+        // A bit without its entry costs a look-up; an entry without its bit is not seen.
+        self.set_filter(&before, &union(&before, &after))?;
         for dev in &devices {
             left_out += put(&mut self.devices, "DEVICES", dev.0, 1)?;
         }
@@ -111,19 +130,77 @@ impl WatchMaps {
             &self.applied.watches(&self.applied.directories),
             &wanted.watches(&wanted.directories),
         )?;
+        left_out += set(
+            &mut self.block_devices,
+            "BLOCK_DEVICES",
+            &self.applied.watches(&self.applied.block_devices),
+            &wanted.watches(&wanted.block_devices),
+        )?;
         for dev in self::devices(&self.applied)
             .iter()
             .filter(|dev| !devices.contains(dev))
         {
             remove(&mut self.devices, "DEVICES", dev.0)?;
         }
+        self.set_filter(&union(&before, &after), &after)?;
         self.applied.clone_from(wanted);
         Ok(left_out)
     }
 
-    /// Tells the programs to leave out a process of the agent's, by its start in nanoseconds since boot (0: any).
-    pub fn ignore_process(&mut self, tgid: u32, start_ns: u64) -> Result<(), KernelError> {
-        put(&mut self.own, "OWN", tgid, start_ns).map(|_| ())
+    /// Writes the words that differ.
+    fn set_filter(&mut self, old: &Filter, new: &Filter) -> Result<(), KernelError> {
+        for index in old
+            .keys()
+            .chain(new.keys().filter(|index| !old.contains_key(index)))
+        {
+            let word = new.get(index).copied().unwrap_or(0);
+            if old.get(index).copied().unwrap_or(0) != word {
+                self.filter
+                    .set(*index, word, 0)
+                    .map_err(|source| KernelError::Map {
+                        operation: "fill",
+                        map: "FILTER",
+                        source,
+                    })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the programs to leave out a process of the agent's, by its start in clock ticks since boot (0: any).
+    pub fn ignore_process(&mut self, tgid: u32, start_ticks: u64) -> Result<(), KernelError> {
+        put(&mut self.own, "OWN", tgid, start_ticks).map(|_| ())
+    }
+
+    /// Tells the programs that an agent was there at this time since boot; they report nothing ten minutes later.
+    pub fn beat(&mut self, since_boot: Duration) -> Result<(), KernelError> {
+        let nanoseconds = u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX);
+        self.alive
+            .set(0, nanoseconds, 0)
+            .map_err(|source| KernelError::Map {
+                operation: "fill",
+                map: "ALIVE",
+                source,
+            })
+    }
+
+    /// Takes over what the programs watch already, and forgets the processes of the agent before.
+    pub(super) fn adopt(&mut self) -> Result<(), KernelError> {
+        self.applied = WatchSet {
+            files: entries(&self.sensitive, "SENSITIVE")?,
+            directories: entries(&self.roots, "ROOTS")?,
+            block_devices: entries(&self.block_devices, "BLOCK_DEVICES")?,
+            generations: BTreeMap::new(),
+        };
+        let processes: Vec<u32> = self.own.keys().collect::<Result<_, _>>().map_err(read("OWN"))?;
+        processes
+            .into_iter()
+            .try_for_each(|tgid| self.forget_process(tgid))
+    }
+
+    /// What the programs watch, as far as this agent knows.
+    pub(super) fn applied(&self) -> &WatchSet {
+        &self.applied
     }
 
     /// Tells the programs that a process of the agent's is gone.
@@ -158,13 +235,26 @@ impl WatchMaps {
     }
 }
 
-/// The hooks that exist in this version, with their metric labels.
-const NAMES: [(u16, &str); 4] = [
-    (hooks::FEXIT_FILE_OPEN, "fexit_file_open"),
-    (hooks::SYS_EXIT, "sys_exit"),
-    (hooks::FEXIT_RENAME, "fexit_rename"),
-    (hooks::PROCESS, "process"),
-];
+/// The words of the map `FILTER` that are not 0.
+type Filter = BTreeMap<u32, u64>;
+
+fn filter(set: &WatchSet) -> Filter {
+    let mut words = Filter::new();
+    for key in set.keys() {
+        let bit = filter_bit(InodeKey::new(key.dev.0, key.ino));
+        debug_assert!(bit < FILTER_BITS, "the filter has no such bit");
+        *words.entry(bit / 64).or_default() |= 1 << (bit % 64);
+    }
+    words
+}
+
+fn union(a: &Filter, b: &Filter) -> Filter {
+    let mut both = a.clone();
+    for (index, word) in b {
+        *both.entry(*index).or_default() |= word;
+    }
+    both
+}
 
 fn sum(a: Counters, b: Counters) -> Counters {
     Counters {
@@ -180,12 +270,9 @@ fn sum(a: Counters, b: Counters) -> Counters {
     }
 }
 
+/// The devices that opens are looked at on; a block device is met through a node of any file system.
 fn devices(set: &WatchSet) -> BTreeSet<KernelDev> {
-    set.files
-        .keys()
-        .chain(set.directories.keys())
-        .map(|key| key.dev)
-        .collect()
+    set.keys().filter(|key| key.ino != 0).map(|key| key.dev).collect()
 }
 
 fn set(
@@ -202,6 +289,29 @@ fn set(
         remove(map, name, key_bytes(*key))?;
     }
     Ok(left_out)
+}
+
+/// The entries of a watch map; the generations are set anew with the first snapshot.
+fn entries(
+    map: &HashMap<MapData, KeyBytes, WatchBytes>,
+    name: &'static str,
+) -> Result<BTreeMap<WatchKey, u32>, KernelError> {
+    map.iter()
+        .map(|entry| {
+            let (key, watch) = entry.map_err(read(name))?;
+            let (key, watch): (InodeKey, Watch) = (bytemuck::cast(key), bytemuck::cast(watch));
+            let dev = KernelDev(key.dev);
+            Ok((DevIno { dev, ino: key.ino }, watch.flags))
+        })
+        .collect()
+}
+
+fn read(map: &'static str) -> impl FnOnce(MapError) -> KernelError {
+    move |source| KernelError::Map {
+        operation: "read",
+        map,
+        source,
+    }
 }
 
 fn key_bytes(key: WatchKey) -> KeyBytes {

@@ -92,8 +92,7 @@ impl PinBase {
     /// The complete set that an agent with the same programs left.
     pub(super) fn left_behind(&self) -> Option<PinSet> {
         let sets = Tier::ALL.into_iter().map(|tier| self.set(tier));
-        sets.into_iter()
-            .find(|set| set.directory.join(COMPLETE).is_dir())
+        sets.into_iter().find(|set| set.directory.join(COMPLETE).is_dir())
     }
 
     /// An empty set for a tier: what lay there is removed.

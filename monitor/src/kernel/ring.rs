@@ -153,8 +153,7 @@ impl Ring {
     /// The next frame, waited for at most `deadline`; its room is given back.
     pub fn wait(&mut self, deadline: Duration) -> Option<Vec<u8>> {
         let frame = self.peek(deadline);
-        let read = self.consumer.read();
-        self.consumer.give_back(read);
+        self.forget();
         frame
     }
 
@@ -180,7 +179,13 @@ impl Ring {
         }
     }
 
-    /// Forgets what was peeked at: it is read again.
+    /// Gives back what was peeked at.
+    pub(super) fn forget(&mut self) {
+        let read = self.consumer.read();
+        self.consumer.give_back(read);
+    }
+
+    /// What was peeked at is read again.
     pub(super) fn rewind(&mut self) {
         self.consumer.rewind();
     }

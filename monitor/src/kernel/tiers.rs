@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attach::{KernelError, Tracer};
+use super::pins::PinBase;
+use super::places::RefusedPlace;
 use super::self_check::Canary;
 
 /// A set of hooks.
@@ -41,19 +43,29 @@ impl Tier {
     /// What it hooks, for people.
     pub fn hooks(self) -> &'static str {
         match self {
-            Self::A => "LSM file_open, fexit on security_inode_rename",
-            Self::B => "fexit on security_file_open and security_inode_rename",
-            Self::C => "kprobes on security_file_open and security_inode_rename",
-            Self::D => "tp_btf on sys_exit",
+            Self::A => {
+                "LSM file_open, mmap_file, file_permission and file_receive; fexit on security_inode_rename"
+            }
+            Self::B => {
+                "fexit on security_file_open, mmap_file, file_permission, file_receive and inode_rename"
+            }
+            Self::C => {
+                "kprobes on security_file_open, mmap_file, file_permission, file_receive and inode_rename"
+            }
+            Self::D => "tp_btf on sys_exit and io_uring_complete",
         }
     }
 
     /// What it costs, for people (`cargo xtask bench kernel` measures it).
     pub fn cost(self) -> &'static str {
         match self {
-            Self::A | Self::B => "a few loads and a map lookup on each open; nothing on other system calls",
-            Self::C => "two probes and a map lookup on each open; nothing on other system calls",
-            Self::D => "about 80 ns on every system call of every process, and a map lookup on each open",
+            Self::A | Self::B => {
+                "some loads and one look-up on each open and read; nothing on other system calls"
+            }
+            Self::C => {
+                "a probe and some fault-safe reads on each open and read; nothing on other system calls"
+            }
+            Self::D => "about 80 ns on every system call of every process, and some look-ups on each open",
         }
     }
 
@@ -61,12 +73,19 @@ impl Tier {
     pub fn blind_spots(self) -> &'static [&'static str] {
         match self {
             Self::A => &["opens that mode bits or another security module refuse"],
-            Self::B | Self::C => &["opens that mode bits refuse"],
+            Self::B => &["opens that mode bits refuse"],
+            Self::C => &[
+                "opens that mode bits refuse",
+                "whether a security module refused an open: it is reported as one that succeeded",
+            ],
             Self::D => &[
                 "opens that fail",
-                "opens through io_uring, by execve and by the kernel itself",
+                "opens by the kernel itself",
+                "requests of io_uring that ask for no completion, and descriptors received through it",
                 "renames (an index change shows as the creation of its temporary file, and to inotify)",
                 "a descriptor that another thread closes or replaces before the call returns",
+                "descriptors of a process above the 256th",
+                "reads by a process that inherited the descriptor from its parent without executing a program",
             ],
         }
     }
@@ -107,8 +126,20 @@ pub struct Choice {
     pub canary_latency: Duration,
     /// Optional kernel fields that this kernel lacks.
     pub absent_fields: Vec<&'static str>,
+    /// The places that are looked at (`layerwatch_ebpf::hooks`).
+    pub places: Vec<u16>,
+    /// Those of the tier that this kernel refuses.
+    pub refused: Vec<RefusedPlace>,
     /// Why processes are not followed, so that one that is gone stays unnamed; absent where they are.
     pub without_processes: Option<String>,
+    /// Whether the programs are those that an agent before this one left.
+    pub taken_over: bool,
+}
+
+impl TierPreference {
+    fn allows(&self, tier: Tier) -> bool {
+        self.forced.is_none_or(|forced| forced == tier) && !self.excluded.contains(&tier)
+    }
 }
 
 /// Attaches the best tier that the canary fires on.
@@ -116,41 +147,97 @@ pub struct Choice {
 /// # Errors
 /// `KernelError::NoTier` with one reason per tier when none works.
 pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Choice), KernelError> {
+    attach(preference, canary, None)
+}
+
+/// The same, and what is attached outlives this process: pinned at `base`, where an agent with the same programs may have
+/// left it. What cannot be taken over is removed; where nothing can be pinned the programs end with this process.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_kept(
+    preference: &TierPreference,
+    canary: &Canary,
+    base: &PinBase,
+) -> Result<(Tracer, Choice), KernelError> {
+    if let Some(pins) = base.left_behind().filter(|pins| preference.allows(pins.tier)) {
+        match Tracer::take_over(pins, canary) {
+            Ok((tracer, latency)) => return Ok(chosen(tracer, latency, Vec::new(), true)),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "what an agent before this one left cannot be taken over; it is replaced"
+            ),
+        }
+    }
+    base.clear()?;
+    let kept = attach(preference, canary, Some(base)).and_then(|(tracer, choice)| {
+        tracer.complete_pins()?;
+        Ok((tracer, choice))
+    });
+    match kept {
+        Ok(kept) => Ok(kept),
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "ring and programs cannot be kept in the kernel: what happens while no agent runs is not seen"
+            );
+            base.clear()?;
+            attach(preference, canary, None)
+        }
+    }
+}
+
+fn attach(
+    preference: &TierPreference,
+    canary: &Canary,
+    base: Option<&PinBase>,
+) -> Result<(Tracer, Choice), KernelError> {
     let mut rejections = Vec::new();
     for tier in Tier::ALL {
-        if preference.forced.is_some_and(|forced| forced != tier) || preference.excluded.contains(&tier) {
+        if !preference.allows(tier) {
             rejections.push(Rejection {
                 tier,
                 reason: "excluded by the configuration".to_owned(),
             });
             continue;
         }
-        match Tracer::attach(tier, canary) {
-            Ok((mut tracer, canary_latency)) => {
-                let without_processes = tracer.attach_processes().err().map(|error| chain(&error));
-                let absent_fields = tracer.absent_fields().to_vec();
-                return Ok((
-                    tracer,
-                    Choice {
-                        tier,
-                        rejections,
-                        canary_latency,
-                        absent_fields,
-                        without_processes,
-                    },
-                ));
+        match Tracer::attach(tier, canary, base) {
+            Ok((tracer, latency)) => return Ok(chosen(tracer, latency, rejections, false)),
+            Err(error) => {
+                // With the verifier's log, which may be long.
+                tracing::debug!(%tier, ?error, "a tier does not work");
+                rejections.push(Rejection {
+                    tier,
+                    reason: chain(&error),
+                });
             }
-            Err(error) => rejections.push(Rejection {
-                tier,
-                reason: chain(&error),
-            }),
         }
     }
     Err(KernelError::NoTier(rejections))
 }
 
+fn chosen(
+    mut tracer: Tracer,
+    canary_latency: Duration,
+    rejections: Vec<Rejection>,
+    taken_over: bool,
+) -> (Tracer, Choice) {
+    let without_processes = tracer.attach_processes().err().map(|error| chain(&error));
+    let choice = Choice {
+        tier: tracer.tier(),
+        rejections,
+        canary_latency,
+        absent_fields: tracer.absent_fields().to_vec(),
+        places: tracer.places().to_vec(),
+        refused: tracer.refused().to_vec(),
+        without_processes,
+        taken_over,
+    };
+    (tracer, choice)
+}
+
 /// An error with its causes on one line, each cause once and without the verifier's log.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {

@@ -105,7 +105,8 @@ impl EventPlane {
             | Operation::OpenDevice
             | Operation::Map
             | Operation::Read
-            | Operation::Receive => {
+            | Operation::Receive
+            | Operation::Hold => {
                 self.counts.enrich.forwarded += 1;
                 let correlated = self.correlator.submit(sighting, now, &mut self.counts);
                 self.decide(correlated)

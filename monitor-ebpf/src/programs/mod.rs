@@ -1,5 +1,5 @@
-//! What each hook does, in the order of travel: entry (`entries`, `syscall`, `uring`) ─▶ place (`places`) ─▶ match
-//! (`open`, `walk`, `overlay`) ─▶ emit (`report`, `emit`, `task`, `path`).
+//! What each hook does, in the order of travel: entry (`lsm`, `fexit`, `kprobe`, `syscall`, `uring`) ─▶ place (`places`) ─▶
+//! match (`open`, `walk`, `overlay`) ─▶ emit (`report`, `emit`, `task`, `path`).
 //!
 //! Beside that, who lives (`process`, `program`): processes that begin, change their program and end.
 //!
@@ -8,9 +8,13 @@
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 
+mod calls;
+mod descriptors;
 mod emit;
-mod entries;
+mod fexit;
 mod fields;
+mod kprobe;
+mod lsm;
 mod maps;
 mod open;
 mod overlay;

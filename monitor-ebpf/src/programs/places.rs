@@ -11,6 +11,9 @@ use super::maps::{Outer, ROOTS, count, counters, may_be_watched};
 use super::open::{self, Judged, Opened};
 use super::{overlay, report};
 
+/// `MAY_READ`, include/linux/fs.h: what `file_permission` is asked for.
+pub(super) const MAY_READ: i32 = 4;
+
 /// A file is opened; called inside the open, so a backing open is seen apart from the overlay's own.
 ///
 /// # Safety

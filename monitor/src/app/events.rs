@@ -28,6 +28,8 @@ const SETTLE: Duration = Duration::from_millis(10);
 const LOG_ROOM: usize = 64;
 /// How long frames wait for a log without room.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long what was left in the ring waits for the stores to be read and scanned.
+pub(super) const HOLD: Duration = Duration::from_secs(60);
 /// How long the log may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(3);
 
@@ -41,6 +43,8 @@ pub(super) struct EventTask {
     pub(super) canary: watch::Sender<Option<Timestamp>>,
     pub(super) give_back: watch::Sender<GiveBack>,
     pub(super) safe: Safe,
+    /// Until when what an agent before this one left waits for the stores to be known again.
+    pub(super) hold: Option<Instant>,
     /// Since when the log has had no room.
     pub(super) full_since: Option<Instant>,
     pub(super) shared: Shared,
@@ -55,7 +59,7 @@ impl EventTask {
         settle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut books = Books::default();
         loop {
-            let open = self.log_takes_more();
+            let open = !self.holds() && self.log_takes_more();
             tokio::select! {
                 // Newer knowledge first: a frame may be about what it brought.
                 biased;
@@ -88,6 +92,16 @@ impl EventTask {
         books.publish(self.plane.counts(), &self.shared.metrics);
         self.finish_recording();
         self.last_lines().await;
+    }
+
+    /// Whether what lies in the ring since before the start still has to wait: without knowledge of the stores it could
+    /// only be reported as unknown.
+    fn holds(&mut self) -> bool {
+        let known = self.plane.knowledge();
+        let over =
+            |until: &mut Instant| *until <= Instant::now() || (known.generation() > 0 && known.is_complete());
+        self.hold.take_if(over);
+        self.hold.is_some()
     }
 
     /// Whether the log has room for what a frame may give, or has had none for so long that it is not waited for.

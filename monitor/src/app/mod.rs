@@ -137,6 +137,10 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
         canary: canary_in,
         give_back: give_back_in,
         safe: Safe::default(),
+        hold: started
+            .choice
+            .taken_over
+            .then(|| tokio::time::Instant::now() + events::HOLD),
         full_since: None,
         shared: shared.clone(),
     };

@@ -125,13 +125,27 @@ impl PinBase {
         Ok(())
     }
 
-    /// [`PinBase::clear`], and the directory itself.
+    /// [`PinBase::clear`], and the directory itself with the one above, where no other agent has one there.
     ///
     /// # Errors
     /// As there.
     pub fn remove(self) -> Result<(), PinError> {
         self.clear()?;
-        fs::remove_dir(&self.base).map_err(failed("remove", &self.base))
+        fs::remove_dir(&self.base).map_err(failed("remove", &self.base))?;
+        match self.base.parent().map(fs::remove_dir) {
+            // The root of the file system is busy.
+            Some(Err(error))
+                if !matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty
+                        | io::ErrorKind::ResourceBusy
+                        | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                Err(failed("remove", &self.base)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn set(&self, tier: Tier) -> PinSet {

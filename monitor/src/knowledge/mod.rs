@@ -15,8 +15,8 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DevIno, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, Place, Provenance, Store,
-    StoreId, TrustReport, text,
+    DevIno, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, LayerState, Place, Provenance,
+    Store, StoreId, TrustReport, text,
 };
 use locate::ContentPaths;
 pub use parts::{AgentProcess, HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
@@ -175,6 +175,15 @@ impl Knowledge {
     /// Whether a layer's content has been scanned.
     pub fn is_scanned(&self, layer: &LayerKey) -> bool {
         self.scanned.contains(layer)
+    }
+
+    /// Whether each layer that can be scanned has been.
+    pub fn is_complete(&self) -> bool {
+        let layers = self.parts.layers.iter();
+        let mut to_scan = layers.filter(|layer| {
+            layer.content_key.is_some() && matches!(layer.state, LayerState::Image | LayerState::Dangling)
+        });
+        to_scan.all(|layer| self.is_scanned(&layer.key))
     }
 
     /// Whether an executable is a container engine's.

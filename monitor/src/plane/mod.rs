@@ -128,6 +128,11 @@ impl EventPlane {
         }
     }
 
+    /// The newest snapshot.
+    pub fn knowledge(&self) -> &Arc<Knowledge> {
+        self.correlator.knowledge()
+    }
+
     /// Takes a newer snapshot and judges again what was parked.
     pub fn snapshot_changed(&mut self, knowledge: Arc<Knowledge>, now: Timestamp) -> Vec<Record> {
         if let Some(recorder) = &mut self.recorder {

@@ -29,7 +29,7 @@ const LOG_ROOM: usize = 64;
 /// How long frames wait for a log without room.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long what was left in the ring waits for the stores to be read and scanned.
-pub(super) const HOLD: Duration = Duration::from_secs(60);
+pub(super) const HOLD: Duration = Duration::from_mins(1);
 /// How long the log may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(3);
 

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod gone;

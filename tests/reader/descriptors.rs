@@ -69,6 +69,8 @@ fn holder(place: &Place) -> Result<(i32, i32)> {
     let file = File::open(&place.file)?;
     let number = file.as_raw_fd();
     let holder = child::hold(become_user)?;
+    // From here on only the holder has it.
+    drop(file);
     become_user()?;
     Ok((holder, number))
 }

@@ -41,7 +41,7 @@ impl Outcome {
             Self::Seen(_) => expected == Expected::Seen,
             Self::Unseen => matches!(expected, Expected::Unseen(_)),
             Self::Absent(_) => true,
-            Self::Wrong(_) => matches!(expected, Expected::Misjudged(_)),
+            Self::Wrong(_) => false,
         }
     }
 
@@ -50,9 +50,8 @@ impl Outcome {
         match (self, expected) {
             (Self::Seen(moment), _) => ((*moment).to_owned(), String::new()),
             (Self::Unseen, Expected::Unseen(reason)) => ("unseen".to_owned(), reason.to_owned()),
-            (Self::Unseen, _) => ("MISSED".to_owned(), String::new()),
+            (Self::Unseen, Expected::Seen) => ("MISSED".to_owned(), String::new()),
             (Self::Absent(reason), _) => ("absent".to_owned(), reason.clone()),
-            (Self::Wrong(_), Expected::Misjudged(reason)) => ("misjudged".to_owned(), reason.to_owned()),
             (Self::Wrong(what), _) => ("WRONG".to_owned(), what.clone()),
         }
     }
@@ -137,7 +136,8 @@ fn tried(row: &Row, reader: &Path, ground: &Ground, layer: &mut Layer) -> Result
 
 fn judged(row: &Row, ground: &Ground, records: &[Record]) -> Result<Outcome> {
     let (file, watch) = (wire(ground.key(row.target)?), wire(ground.watch(row.target)?));
-    let mut moments = Vec::new();
+    // Two processes that hold it are two records, one process is one.
+    let (mut processes, mut moments) = (Vec::new(), Vec::new());
     // By number alone: whatever has it, on any device, must be the file.
     for record in records.iter().filter(|record| record.file.ino == file.ino) {
         let subject = subject_uid(&decode(bytemuck::bytes_of(record), &clock())?);
@@ -150,13 +150,15 @@ fn judged(row: &Row, ground: &Ground, records: &[Record]) -> Result<Outcome> {
         if (record.file, record.watch) != (file, watch) {
             return Ok(Outcome::Wrong(format!("{:?} by {:?}", record.file, record.watch)));
         }
+        processes.push(record.tgid);
         moments.push(moment(record));
     }
-    Ok(match moments.as_slice() {
-        [] => Outcome::Unseen,
-        [once] => Outcome::Seen(once),
-        [first, ..] if row.opens_again => Outcome::Seen(first),
-        more => Outcome::Wrong(format!("{} records: {}", more.len(), more.join(", "))),
+    processes.sort_unstable();
+    let once_each = processes.windows(2).all(|two| two[0] != two[1]);
+    Ok(match moments.last() {
+        None => Outcome::Unseen,
+        Some(last) if once_each || row.opens_again => Outcome::Seen(last),
+        Some(_) => Outcome::Wrong(format!("{} records: {}", moments.len(), moments.join(", "))),
     })
 }
 
@@ -167,6 +169,7 @@ fn moment(record: &Record) -> &'static str {
         kinds::MAP_FINDING => "seen when mapped",
         kinds::READ_FINDING => "seen when read",
         kinds::RECEIVE_FINDING => "seen when received",
+        kinds::HOLD_FINDING => "seen when held",
         _ => "seen as something else",
     }
 }

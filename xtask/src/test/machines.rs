@@ -40,14 +40,23 @@ impl Machine {
 }
 
 /// What every run tries. On 5.10 an LSM program attaches and never fires, so the agent must come to tier B by itself.
-const PLAIN: [Machine; 3] = [
+const PLAIN: [Machine; 4] = [
     Machine::chosen(Kernel::Bullseye, "B"),
-    Machine::chosen(Kernel::Bookworm, "B"),
+    Machine::chosen(Kernel::Bookworm, "A"),
     Machine::forced(Kernel::Backports, "B"),
+    Machine::forced(Kernel::Backports, "C"),
 ];
 
 /// What `--full` adds.
-const FULL: [Machine; 1] = [Machine::chosen(Kernel::Sid, "B")];
+const FULL: [Machine; 7] = [
+    Machine::forced(Kernel::Bullseye, "C"),
+    Machine::forced(Kernel::Bookworm, "B"),
+    Machine::forced(Kernel::Bookworm, "C"),
+    Machine::forced(Kernel::Backports, "A"),
+    Machine::chosen(Kernel::Sid, "A"),
+    Machine::forced(Kernel::Sid, "B"),
+    Machine::forced(Kernel::Sid, "C"),
+];
 
 /// The machines of a run.
 pub(super) fn machines(full: bool) -> impl Iterator<Item = Machine> {

@@ -15,10 +15,9 @@ hand. Each row is a way in which user 1000 gets at a file with a finding, done b
 by [tests/kernel/coverage](../tests/kernel/coverage). Each column is a kernel and a tier that was run: Debian's cloud kernels
 in virtual machines, and last the kernel of the machine that made the page.
 
-- *seen*: the open was reported, with the reader's user id and the file's inode, once.
+- *seen*: the open was reported, with the reader's user id and the file's inode, once for each process that has the file.
 - *seen when read*, *mapped*, *received*, *held*: the same, at that moment, because somebody else had opened the file.
 - *unseen*: nothing was reported; the note says why.
-- *misjudged*: reported with the wrong user; the note says why.
 - *absent*: this kernel has no such way; the note says what the reader met.
 
 With the hooks detached every *seen* turns into a failure, which the same run shows.

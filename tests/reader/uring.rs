@@ -18,11 +18,11 @@ const REGISTER_FILES: usize = 2;
 const REGISTER_PERSONALITY: usize = 9;
 const LENGTH: u32 = 4096;
 
-pub(crate) const WAYS: [(&str, Way); 6] = [
+pub(crate) const WAYS: [(&str, Way); 7] = [
     ("io_uring-read", |place| {
         become_user()?;
         let file = File::open(&place.file)?;
-        read(&mut Ring::new(0)?, file.as_raw_fd(), 0)
+        read(&mut Ring::new(0)?, file.as_raw_fd(), 0, 0)
     }),
     ("io_uring", |place| {
         become_user()?;
@@ -37,13 +37,24 @@ pub(crate) const WAYS: [(&str, Way); 6] = [
         open_and_read(&mut Ring::new(SETUP_SQPOLL)?, place, 0, 0)
     }),
     ("io_uring-personality", |place| {
-        let mut ring = Ring::new(0)?;
-        let personality = u16::try_from(ring.register(REGISTER_PERSONALITY, &[], 0)?)?;
-        become_user()?;
+        let (mut ring, personality) = lent()?;
         open_and_read(&mut ring, place, 0, personality)
+    }),
+    ("io_uring-personality-open", |place| {
+        let (mut ring, personality) = lent()?;
+        let opened = open(&mut ring, place, 0, personality, 0)?;
+        read(&mut ring, opened, 0, 0)
     }),
     ("io_uring-fixed", fixed),
 ];
+
+/// A ring in which root left its rights; this process is the user's from then on.
+fn lent() -> Result<(Ring, u16)> {
+    let ring = Ring::new(0)?;
+    let personality = u16::try_from(ring.register(REGISTER_PERSONALITY, &[], 0)?)?;
+    become_user()?;
+    Ok((ring, personality))
+}
 
 fn open(ring: &mut Ring, place: &Place, flags: u8, personality: u16, slot: u32) -> Result<i32> {
     let path = calls::c_path(&place.file)?;
@@ -58,7 +69,7 @@ fn open(ring: &mut Ring, place: &Place, flags: u8, personality: u16, slot: u32) 
     })
 }
 
-fn read(ring: &mut Ring, descriptor: i32, flags: u8) -> Result<Vec<u8>> {
+fn read(ring: &mut Ring, descriptor: i32, flags: u8, personality: u16) -> Result<Vec<u8>> {
     let mut buffer = vec![0_u8; LENGTH as usize];
     let length = ring.complete(Request {
         opcode: READ,
@@ -66,6 +77,7 @@ fn read(ring: &mut Ring, descriptor: i32, flags: u8) -> Result<Vec<u8>> {
         descriptor,
         address: buffer.as_mut_ptr() as u64,
         length: LENGTH,
+        personality,
         ..Request::default()
     })?;
     let length = usize::try_from(length).map_err(|_negative| std::io::Error::from_raw_os_error(-length));
@@ -78,7 +90,7 @@ fn open_and_read(ring: &mut Ring, place: &Place, flags: u8, personality: u16) ->
         anyhow::bail!(Absent("this io_uring opens no files".into()));
     }
     ensure!(opened >= 0, "open by the ring: error {}", -opened);
-    read(ring, opened, flags)
+    read(ring, opened, flags, personality)
 }
 
 /// Opens into a slot of the ring's own table, so that the process never has a descriptor.
@@ -96,5 +108,5 @@ fn fixed(place: &Place) -> Result<Vec<u8>> {
         ));
     }
     ensure!(opened == 0, "open into a slot: error {}", -opened);
-    read(&mut ring, 0, FIXED_FILE)
+    read(&mut ring, 0, FIXED_FILE, 0)
 }

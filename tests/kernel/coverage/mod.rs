@@ -155,10 +155,11 @@ fn judged(row: &Row, ground: &Ground, records: &[Record]) -> Result<Outcome> {
     }
     processes.sort_unstable();
     let once_each = processes.windows(2).all(|two| two[0] != two[1]);
-    Ok(match moments.last() {
-        None => Outcome::Unseen,
-        Some(last) if once_each || row.opens_again => Outcome::Seen(last),
-        Some(_) => Outcome::Wrong(format!("{} records: {}", moments.len(), moments.join(", "))),
+    Ok(match moments.as_slice() {
+        [] => Outcome::Unseen,
+        [first, ..] if row.reported_again => Outcome::Seen(first),
+        [.., last] if once_each => Outcome::Seen(last),
+        _ => Outcome::Wrong(format!("{} records: {}", moments.len(), moments.join(", "))),
     })
 }
 

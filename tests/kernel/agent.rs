@@ -78,17 +78,21 @@ impl Store {
 
 /// The agent on the store, when it has found the keys.
 pub(crate) fn watching(store: &Store, directory: &Path, verb: &[&str]) -> Result<Agent> {
-    let detached: &[&str] = if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
-        &["--test-detach-open-hook"]
-    } else {
-        &[]
-    };
+    let tier = std::env::var("LAYERWATCH_TEST_TIER").ok();
+    let tier = tier.map(|tier| format!("watch.tier={}", tier.to_lowercase()));
+    let mut switches = Vec::new();
+    if let Some(tier) = &tier {
+        switches.extend(["--set", tier]);
+    }
+    if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
+        switches.push("--test-detach-open-hook");
+    }
     let agent = Agent::start_on(
         &Agent::binary()?,
         &store.root,
         &directory.join("agent"),
         verb,
-        detached,
+        &switches,
     )?;
     agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 4.0)?;
     Ok(agent)

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::Scene;
-use crate::{Answer, Process, free_port, get, wait_until};
+use crate::{Answer, Process, free_port, get, program, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -28,14 +28,7 @@ impl Agent {
         if let Some(path) = std::env::var_os("LAYERWATCH_BIN") {
             return Ok(path.into());
         }
-        let test = std::env::current_exe()?;
-        let mut places = test
-            .ancestors()
-            .skip(1)
-            .map(|directory| directory.join("layerwatch"));
-        places
-            .find(|path| path.is_file())
-            .context("the agent is not built: `cargo xtask build`")
+        program("layerwatch")
     }
 
     /// Starts it on the scene's store, in the scene's directory `name`, and waits until it is ready.

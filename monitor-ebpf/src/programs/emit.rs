@@ -68,16 +68,18 @@ pub(super) fn is_repeat(directory: InodeKey) -> bool {
     false
 }
 
-/// The user that reads count for: through an overlay the task's own, since it works with the mounter's rights there.
+/// The user that a use counts for, as `judge` has it: the task's own through an overlay, where it works with the mounter's
+/// rights, and where it borrows root's.
 #[inline(always)]
 fn reader(file: InodeKey, backing: bool) -> Reader {
+    let borrowed = task::current_fsuid();
     Reader {
         file,
         tgid: task::current_tgid(),
-        uid: if backing {
+        uid: if backing || borrowed == 0 {
             task::current_real_fsuid()
         } else {
-            task::current_fsuid()
+            borrowed
         },
     }
 }

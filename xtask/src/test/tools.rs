@@ -14,13 +14,14 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 17] = [
+const INSTALLED: [&str; 18] = [
     "acl",
     "binutils",
     "buildah",
     "busybox-static",
     "curl",
     "e2fsprogs",
+    "fuse-overlayfs",
     "git",
     "mount",
     "openssl",

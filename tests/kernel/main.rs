@@ -11,4 +11,6 @@ mod fixture;
 #[cfg(test)]
 mod gone;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod ways;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::books::Books;
+use super::open_files::OpenFiles;
 use super::{Shared, now};
 use crate::kernel::{Frame, FrameReceiver};
 use crate::knowledge::Knowledge;
@@ -25,6 +26,7 @@ const TICK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct EventTask {
     pub(super) plane: EventPlane,
+    pub(super) open_files: OpenFiles,
     pub(super) frames: FrameReceiver,
     pub(super) knowledge: watch::Receiver<Arc<Knowledge>>,
     pub(super) signals: mpsc::Sender<PullSignal>,
@@ -44,8 +46,14 @@ impl EventTask {
                 biased;
                 Ok(()) = self.knowledge.changed() => {
                     let knowledge = Arc::clone(&self.knowledge.borrow_and_update());
-                    let records = self.plane.snapshot_changed(knowledge, now());
+                    let records = self.plane.snapshot_changed(Arc::clone(&knowledge), now());
                     self.hand_on(&records);
+                    self.tell_open_files(&knowledge);
+                }
+                Some(listing) = self.open_files.listing() => {
+                    self.open_files.take(listing, &self.shared.metrics);
+                    let knowledge = Arc::clone(&self.knowledge.borrow());
+                    self.tell_open_files(&knowledge);
                 }
                 _ = tick.tick() => {
                     let records = self.plane.tick(now());
@@ -67,6 +75,14 @@ impl EventTask {
         }
         books.publish(self.plane.counts(), &self.shared.metrics);
         self.finish_recording();
+    }
+
+    /// Tells of the files that were open before anybody looked, when it is known what is in them.
+    fn tell_open_files(&mut self, knowledge: &Knowledge) {
+        for access in self.open_files.known(knowledge, &self.shared.metrics, now()) {
+            let records = self.plane.handle_open_file(access, now(), None);
+            self.hand_on(&records);
+        }
     }
 
     fn hand_on(&mut self, records: &[Record]) {

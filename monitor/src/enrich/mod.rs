@@ -8,6 +8,7 @@ mod cache;
 mod cgroups;
 mod container;
 mod host;
+mod open_files;
 mod processes;
 mod procfs;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use cache::Cache;
 use cgroups::Cgroups;
 pub use container::container_of;
 pub use host::{engine_executables, host_facts};
+pub use open_files::{Listing, OpenFile, open_files};
 use processes::{Processes, TickKey};
 use procfs::Procfs;
 use users::Users;

@@ -27,6 +27,14 @@ pub struct WatchSet {
     pub directories: BTreeMap<WatchKey, u32>,
 }
 
+impl WatchSet {
+    /// The devices that the watched inodes are on.
+    pub fn devices(&self) -> BTreeSet<KernelDev> {
+        let keys = self.files.keys().chain(self.directories.keys());
+        keys.map(|key| key.dev).collect()
+    }
+}
+
 /// What one hook counted, over all processors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCounters {
@@ -82,7 +90,7 @@ impl WatchMaps {
     ///
     /// New entries are set before old ones go, so that an inode in both sets is never unwatched in between.
     pub fn apply(&mut self, wanted: &WatchSet) -> Result<usize, KernelError> {
-        let devices = devices(wanted);
+        let devices = wanted.devices();
         let mut left_out = 0;
         for dev in &devices {
             left_out += put(&mut self.devices, "DEVICES", dev.0, 1)?;
@@ -99,10 +107,7 @@ impl WatchMaps {
             &self.applied.directories,
             &wanted.directories,
         )?;
-        for dev in self::devices(&self.applied)
-            .iter()
-            .filter(|dev| !devices.contains(dev))
-        {
+        for dev in self.applied.devices().iter().filter(|dev| !devices.contains(dev)) {
             remove(&mut self.devices, "DEVICES", dev.0)?;
         }
         self.applied.clone_from(wanted);
@@ -166,14 +171,6 @@ fn sum(a: Counters, b: Counters) -> Counters {
         walk_truncated: a.walk_truncated + b.walk_truncated,
         read_error: a.read_error + b.read_error,
     }
-}
-
-fn devices(set: &WatchSet) -> BTreeSet<KernelDev> {
-    set.files
-        .keys()
-        .chain(set.directories.keys())
-        .map(|key| key.dev)
-        .collect()
 }
 
 fn set(

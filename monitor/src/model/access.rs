@@ -18,6 +18,8 @@ pub enum Operation {
     Read,
     /// An open file arrived over a socket.
     Receive,
+    /// A file was open already when the watches were first set.
+    OpenBeforeStart,
     /// A name changed in a watched directory: the sign of a pull.
     Rename,
     /// A file was created in a watched directory.

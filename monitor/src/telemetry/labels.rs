@@ -194,6 +194,8 @@ closed_set! {
         QueueFull = "queue-full",
         /// The table of processes had no room: should that process be gone at its next access, it has no name.
         ProcessTableFull = "process-table-full",
+        /// Processes whose open files could not be listed at the start, and files that found no room in the list.
+        OpenFiles = "open-files",
         /// A sign of a pull that nobody takes: of no known store, or one too many.
         PullSignal = "pull-signal",
         /// Nothing more can wait.
@@ -209,7 +211,8 @@ impl DropReason {
             | Self::FrameVersion
             | Self::FrameContent
             | Self::QueueFull
-            | Self::ProcessTableFull => Stage::Decode,
+            | Self::ProcessTableFull
+            | Self::OpenFiles => Stage::Decode,
             Self::PullSignal => Stage::Enrich,
             Self::ParkingFull => Stage::Correlate,
         }

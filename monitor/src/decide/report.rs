@@ -117,7 +117,12 @@ fn did(access: &Access) -> &'static str {
         Operation::Read => "read",
         Operation::Receive => "received",
         Operation::OpenBeforeStart => "held open",
-        Operation::Open | Operation::Rename | Operation::Create | Operation::Canary => "opened",
+        Operation::Hold => "came to hold",
+        Operation::Open
+        | Operation::OpenDevice
+        | Operation::Rename
+        | Operation::Create
+        | Operation::Canary => "opened",
     }
 }
 

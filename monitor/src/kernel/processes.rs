@@ -31,7 +31,10 @@ impl Tracer {
         if let Some(field) = FIELDS.iter().find(|field| self.absent_fields().contains(field)) {
             return Err(KernelError::NoField(field));
         }
-        let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
+        let btf = match self.btf.take() {
+            Some(btf) => btf,
+            None => Btf::from_sys_fs().map_err(KernelError::Btf)?,
+        };
         for program in PROGRAMS {
             if let Err(error) = self.tracepoint(program, &btf) {
                 self.detach_processes();

@@ -116,10 +116,16 @@ impl EventPlane {
                 self.signal(sighting);
                 Vec::new()
             }
+            // No rule is about devices yet.
+            Operation::OpenDevice => {
+                self.counts.enrich.filter("raw-device");
+                Vec::new()
+            }
             Operation::Open
             | Operation::Map
             | Operation::Read
             | Operation::Receive
+            | Operation::Hold
             | Operation::OpenBeforeStart => {
                 self.counts.enrich.forwarded += 1;
                 let correlated = self.correlator.submit(sighting, now, &mut self.counts);

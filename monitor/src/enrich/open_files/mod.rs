@@ -5,15 +5,13 @@
 //! opened through an overlay shows the overlay's inode and is not found. Made in a thread of its own, since a file
 //! system may answer late; used by `app`.
 
+mod descriptors;
 mod holder;
+mod mappings;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,7 +19,6 @@ use jiff::Timestamp;
 use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::procfs::Procfs;
-use crate::bounded;
 use crate::model::{Access, DevIno, KernelDev, Operation, Tgid, Via, WatchMatch};
 use holder::Holder;
 
@@ -29,14 +26,6 @@ use holder::Holder;
 const FILES_MAX: usize = 65_536;
 /// Most processes that are looked at.
 const PROCESSES_MAX: usize = 65_536;
-/// Most descriptors of one process that are looked at.
-const DESCRIPTORS_MAX: usize = 65_536;
-/// Most of a process's list of mappings that is read.
-const MAPS_MAX: u64 = 8 << 20;
-/// How much of a path is kept, bytes.
-const PATH_MAX: usize = 512;
-/// `fdinfo` is a few lines; that of an epoll or inotify descriptor has a line for each watch, and is no file.
-const FDINFO_MAX: u64 = 4096;
 
 /// A file that was open.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,7 +58,8 @@ pub fn open_files(proc: &Path, ticks_per_second: u64, devices: &BTreeSet<KernelD
         }
         let directory = proc.join(tgid.0.to_string());
         let mut found = BTreeMap::new();
-        let read = described(&directory, devices, &mut found).and(mapped(&directory, devices, &mut found));
+        let read = descriptors::files(&directory, devices, &mut found)
+            .and(mappings::files(&directory, devices, &mut found));
         if found.is_empty() && read.is_ok() {
             continue;
         }
@@ -157,76 +147,6 @@ struct One {
 
 type Found = BTreeMap<DevIno, One>;
 
-/// The files behind descriptors that can be read from.
-fn described(directory: &Path, devices: &BTreeSet<KernelDev>, found: &mut Found) -> Result<(), ()> {
-    let entries = match std::fs::read_dir(directory.join("fd")) {
-        Ok(entries) => entries,
-        Err(error) => return gone_or_unread(&error),
-    };
-    let mut complete = Ok(());
-    for (number, entry) in entries.flatten().enumerate() {
-        if number >= DESCRIPTORS_MAX {
-            return Err(());
-        }
-        let (key, mode) = match identity(&entry.path()) {
-            Ok(identity) => identity,
-            Err(error) => {
-                complete = complete.and(gone_or_unread(&error));
-                continue;
-            }
-        };
-        if !devices.contains(&key.dev) || !is_regular(mode) {
-            continue;
-        }
-        let info = directory.join("fdinfo").join(entry.file_name());
-        let Some(open_flags) = open_flags(&info) else {
-            complete = complete.and(still_there(&entry.path()));
-            continue;
-        };
-        if is_readable(open_flags) {
-            let path = std::fs::read_link(entry.path()).unwrap_or_default();
-            let one = One {
-                mode,
-                open_flags,
-                path: cut(path.as_os_str().as_bytes()),
-                proved: true,
-            };
-            found.insert(key, one);
-        }
-    }
-    complete
-}
-
-/// The files that are mapped and not held by a descriptor as well.
-fn mapped(directory: &Path, devices: &BTreeSet<KernelDev>, found: &mut Found) -> Result<(), ()> {
-    let mut text = Vec::new();
-    let read = File::open(directory.join("maps")).and_then(|file| file.take(MAPS_MAX).read_to_end(&mut text));
-    if let Err(error) = read {
-        return gone_or_unread(&error);
-    }
-    for (key, path) in text.split(|byte| *byte == b'\n').filter_map(mapping) {
-        if !devices.contains(&key.dev) || found.contains_key(&key) {
-            continue;
-        }
-        // The links in `map_files` would say it too, to whoever keeps CAP_SYS_ADMIN.
-        let named = [directory.as_os_str().as_bytes(), b"/root", path].concat();
-        let (mode, proved) = match identity(Path::new(OsStr::from_bytes(&named))) {
-            Ok((other, mode)) if other == key && is_regular(mode) => (mode, true),
-            Ok(_) => continue,
-            Err(_) => (0, false),
-        };
-        let one = One {
-            mode,
-            open_flags: 0,
-            path: cut(path),
-            proved,
-        };
-        found.insert(key, one);
-    }
-    let whole = u64::try_from(text.len()).unwrap_or(u64::MAX) < MAPS_MAX;
-    whole.then_some(()).ok_or(())
-}
-
 /// Inode and mode of a file: not its own answer but what is known of it, which no dead server can hold up.
 fn identity(path: &Path) -> std::io::Result<(DevIno, u32)> {
     let stat = rustix::fs::statx(CWD, path, AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS)?;
@@ -238,33 +158,11 @@ fn identity(path: &Path) -> std::io::Result<(DevIno, u32)> {
 fn is_regular(mode: u32) -> bool {
     FileType::from_raw_mode(mode) == FileType::RegularFile
 }
+/// How much of a path is kept, bytes.
+const PATH_MAX: usize = 512;
 
-/// Reads `begin-end perms offset major:minor inode path` (proc(5)); absent for what is no readable file.
-fn mapping(line: &[u8]) -> Option<(DevIno, &[u8])> {
-    let mut fields = line.splitn(6, |byte| *byte == b' ');
-    let permissions = fields.nth(1)?;
-    let device = std::str::from_utf8(fields.nth(1)?).ok()?;
-    let ino = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    let path = fields.next().unwrap_or_default().trim_ascii_start();
-    let (major, minor) = device.split_once(':')?;
-    let number = |hex| u32::from_str_radix(hex, 16).ok();
-    let dev = KernelDev::from_stat(rustix::fs::makedev(number(major)?, number(minor)?));
-    (permissions.first() == Some(&b'r') && ino != 0).then_some((DevIno { dev, ino }, path))
-}
-
-/// Flags of open(2), from the octal number in `fdinfo`.
-fn open_flags(fdinfo: &Path) -> Option<u32> {
-    let text = bounded::read_text(fdinfo, FDINFO_MAX).ok()?;
-    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"))?;
-    u32::from_str_radix(flags.trim(), 8).ok()
-}
-
-/// Neither for writing alone nor a mere path (include/uapi/asm-generic/fcntl.h).
-fn is_readable(open_flags: u32) -> bool {
-    const ACCESS: u32 = 3;
-    const WRITE_ONLY: u32 = 1;
-    const PATH: u32 = 0o10_000_000;
-    open_flags & ACCESS != WRITE_ONLY && open_flags & PATH == 0
+fn cut(path: &[u8]) -> Vec<u8> {
+    path.get(..PATH_MAX).unwrap_or(path).to_vec()
 }
 
 /// A process or a descriptor that ended meanwhile is nothing that was missed.
@@ -272,12 +170,4 @@ fn gone_or_unread(error: &std::io::Error) -> Result<(), ()> {
     const NO_SUCH_PROCESS: i32 = 3;
     let gone = error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(NO_SUCH_PROCESS);
     gone.then_some(()).ok_or(())
-}
-
-fn still_there(path: &Path) -> Result<(), ()> {
-    std::fs::symlink_metadata(path).map_or(Ok(()), |_| Err(()))
-}
-
-fn cut(path: &[u8]) -> Vec<u8> {
-    path.get(..PATH_MAX).unwrap_or(path).to_vec()
 }

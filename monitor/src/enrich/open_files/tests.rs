@@ -6,7 +6,9 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
 use super::holder::{ids, root_of};
+use super::mappings::mapping;
 use super::*;
+use crate::bounded;
 
 /// A proc(5) with one process that holds `file` by descriptor 3.
 struct Host(tempfile::TempDir);

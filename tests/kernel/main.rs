@@ -13,6 +13,8 @@ mod fixture;
 #[cfg(test)]
 mod gone;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod uses;

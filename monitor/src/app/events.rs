@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::books::Books;
+use super::open_files::OpenFiles;
 use super::safe::Safe;
 use super::{Shared, now};
 use crate::kernel::{Frame, FrameReceiver, GiveBack};
@@ -37,6 +38,7 @@ const LAST_LINES: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct EventTask {
     pub(super) plane: EventPlane,
+    pub(super) open_files: OpenFiles,
     pub(super) frames: FrameReceiver,
     pub(super) knowledge: watch::Receiver<Arc<Knowledge>>,
     pub(super) signals: mpsc::Sender<PullSignal>,
@@ -65,8 +67,14 @@ impl EventTask {
                 biased;
                 Ok(()) = self.knowledge.changed() => {
                     let knowledge = Arc::clone(&self.knowledge.borrow_and_update());
-                    let records = self.plane.snapshot_changed(knowledge, now());
+                    let records = self.plane.snapshot_changed(Arc::clone(&knowledge), now());
                     self.hand_on(&records);
+                    self.tell_open_files(&knowledge);
+                }
+                Some(listing) = self.open_files.listing() => {
+                    self.open_files.take(listing, &self.shared.metrics);
+                    let knowledge = Arc::clone(&self.knowledge.borrow());
+                    self.tell_open_files(&knowledge);
                 }
                 _ = tick.tick() => {
                     let records = self.plane.tick(now());
@@ -129,6 +137,14 @@ impl EventTask {
         while self.safe.is_waiting() && Instant::now() < deadline {
             tokio::time::sleep(SETTLE).await;
             self.settle();
+        }
+    }
+
+    /// Tells of the files that were open before anybody looked, when it is known what is in them.
+    fn tell_open_files(&mut self, knowledge: &Knowledge) {
+        for access in self.open_files.known(knowledge, &self.shared.metrics, now()) {
+            let records = self.plane.handle_open_file(access, now(), None);
+            self.hand_on(&records);
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
 
+use super::open_files::OpenFilesSender;
 use super::{Shared, Started, notify, now, start};
 use crate::catalog::{self, Catalog, StoreWatch};
 use crate::config::Config;
@@ -31,6 +32,7 @@ pub(super) fn task(
     shared: &Shared,
     signals: mpsc::Receiver<PullSignal>,
     knowledge: watch::Sender<Arc<Knowledge>>,
+    open_files: OpenFilesSender,
 ) -> Result<SurveyTask> {
     let options = start::survey_options(config, started.facts);
     let targets = catalog::targets(&options.host, &Catalog::default(), &options.roots);
@@ -39,9 +41,17 @@ pub(super) fn task(
     let worker = start::worker(config, move |pid| leave_out(&own, pid))?;
     let (maps, canary) = (Arc::clone(&shared.maps), started.canary.key());
     let (pulled, happened) = (shared.clone(), shared.clone());
+    let mut open_files = Some(open_files);
     let outputs = Outputs {
         knowledge,
-        arm: Box::new(move |knowledge| arm(&maps, &survey::watch_set(knowledge, canary))),
+        arm: Box::new(move |knowledge| {
+            let wanted = survey::watch_set(knowledge, canary);
+            arm(&maps, &wanted);
+            // From here on an open is seen; what was opened before is looked for, once.
+            if let Some(sender) = open_files.take() {
+                sender.list(wanted.devices());
+            }
+        }),
         pulled: Box::new(move |pull| {
             pulled.sinks.emit(&Record::new(RecordKind::Pull(pull)));
         }),

@@ -11,6 +11,7 @@ mod events;
 mod housekeeping;
 mod keep;
 mod learn;
+mod open_files;
 mod safe;
 mod start;
 
@@ -128,9 +129,11 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     shared.readiness.meet(Condition::KernelAttached);
 
     // The event plane: queue ─▶ decode … decide ─▶ sinks.
-    let plane = plane(config, options)?;
+    let (plane, boot_id) = plane(config, options)?;
+    let (listing, open_files) = open_files::waiting(boot_id);
     let events = EventTask {
         plane,
+        open_files,
         frames,
         knowledge,
         signals: signals_in,
@@ -147,7 +150,7 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     let events = tokio::spawn(events.run());
 
     // The knowledge plane: stores ─▶ snapshot ─▶ kernel's watches and the event plane.
-    let survey = learn::task(config, &started, &shared, signals, knowledge_in)?;
+    let survey = learn::task(config, &started, &shared, signals, knowledge_in, listing)?;
     tasks.spawn(ended(survey.run(stop.clone())));
 
     // What watches the agent itself.
@@ -248,7 +251,7 @@ async fn until_stopped(
     }
 }
 
-fn plane(config: &Config, options: &RunOptions) -> Result<EventPlane> {
+fn plane(config: &Config, options: &RunOptions) -> Result<(EventPlane, String)> {
     let boot = clock::boot().context("read the boot clock")?;
     let settings = PlaneSettings {
         verbose: config.log_sink.verbose,
@@ -257,13 +260,14 @@ fn plane(config: &Config, options: &RunOptions) -> Result<EventPlane> {
     };
     let mut actors = Enricher::new(EnrichRoots::under(&config.stores.host_root));
     actors.adopt_the_living();
+    let boot_id = boot.boot_id.clone();
     let mut plane = EventPlane::new(settings, boot.clone(), Box::new(actors));
     if let Some(path) = &options.record {
         let recorder = Recorder::create(path, Header::new(boot, settings), RECORDING_BYTES)
             .with_context(|| format!("record to {}", path.display()))?;
         plane.record_to(recorder, now());
     }
-    Ok(plane)
+    Ok((plane, boot_id))
 }
 
 fn notify(shared: &Shared, notice: &Notice) {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Correlated;
-use crate::model::{DevIno, LayerKey, ProcessKey, Sanction, Via};
+use crate::model::{DevIno, LayerKey, Operation, ProcessKey, Sanction, Via};
 
 /// What makes two accesses the same happening.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -41,10 +41,12 @@ impl RepeatKey {
             tgid: access.tgid,
             start_ns: access.process_start_ns,
         };
+        // What a process holds open is told once for each, and hides nobody's next read.
+        let listed = access.operation == Operation::OpenBeforeStart;
         Self {
             layer,
             file: by_file.then_some(access.file),
-            process: (!by_file).then_some(process),
+            process: (!by_file || listed).then_some(process),
             uid: assessment.sighting.subject.uid,
             container: actor.container.as_ref().map(|container| container.id.clone()),
             allowed: access.result == 0,

@@ -143,6 +143,8 @@ pub struct Tracer {
     maps: Option<WatchMaps>,
     ring: Option<Ring>,
     process_ring: Option<Ring>,
+    /// The kernel's types, parsed once for the tier and what follows it.
+    pub(super) btf: Option<Btf>,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -176,6 +178,7 @@ impl Tracer {
             tier: pins.tier,
             resolved,
             links: BTreeMap::new(),
+            btf: None,
             places: Vec::new(),
             refused: Vec::new(),
             maps: None,
@@ -218,6 +221,7 @@ impl Tracer {
             tier,
             resolved,
             links: BTreeMap::new(),
+            btf: None,
             pins,
             places: Vec::new(),
             refused: Vec::new(),
@@ -274,6 +278,7 @@ impl Tracer {
                 }
             }
         }
+        self.btf = Some(btf);
         Ok(())
     }
 

@@ -47,6 +47,14 @@ impl WatchSet {
         let maps = [&self.files, &self.directories, &self.block_devices];
         maps.into_iter().flat_map(BTreeMap::keys)
     }
+
+    /// The devices that opens are looked at on; a block device is met through a node of any file system.
+    pub fn devices(&self) -> BTreeSet<KernelDev> {
+        self.keys()
+            .filter(|key| key.ino != 0)
+            .map(|key| key.dev)
+            .collect()
+    }
 }
 
 /// What one hook counted, over all processors.
@@ -110,7 +118,7 @@ impl WatchMaps {
     ///
     /// New entries are set before old ones go, so that an inode in both sets is never unwatched in between.
     pub fn apply(&mut self, wanted: &WatchSet) -> Result<usize, KernelError> {
-        let devices = devices(wanted);
+        let devices = wanted.devices();
         let (before, after) = (filter(&self.applied), filter(wanted));
         let mut left_out = 0;
         // A bit without its entry costs a look-up; an entry without its bit is not seen.
@@ -136,10 +144,7 @@ impl WatchMaps {
             &self.applied.watches(&self.applied.block_devices),
             &wanted.watches(&wanted.block_devices),
         )?;
-        for dev in self::devices(&self.applied)
-            .iter()
-            .filter(|dev| !devices.contains(dev))
-        {
+        for dev in self.applied.devices().iter().filter(|dev| !devices.contains(dev)) {
             remove(&mut self.devices, "DEVICES", dev.0)?;
         }
         self.set_filter(&union(&before, &after), &after)?;
@@ -268,11 +273,6 @@ fn sum(a: Counters, b: Counters) -> Counters {
         walk_truncated: a.walk_truncated + b.walk_truncated,
         read_error: a.read_error + b.read_error,
     }
-}
-
-/// The devices that opens are looked at on; a block device is met through a node of any file system.
-fn devices(set: &WatchSet) -> BTreeSet<KernelDev> {
-    set.keys().filter(|key| key.ino != 0).map(|key| key.dev).collect()
 }
 
 fn set(

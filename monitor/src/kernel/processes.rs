@@ -35,7 +35,10 @@ impl Tracer {
             // They were taken over.
             return Ok(());
         }
-        let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
+        let btf = match self.btf.take() {
+            Some(btf) => btf,
+            None => Btf::from_sys_fs().map_err(KernelError::Btf)?,
+        };
         for program in PROGRAMS {
             if let Err(error) = self.attach_one(program, Attachment::Tracepoint, &btf) {
                 self.detach_processes();

@@ -90,6 +90,21 @@ impl EventPlane {
         if let Some(recorder) = &mut self.recorder {
             recorder.frame(frame, now, Some(&facts));
         }
+        self.take(access, facts, now)
+    }
+
+    /// Takes a file that was open before anybody looked; there is no frame for it, so the recording has the access.
+    pub fn handle_open_file(&mut self, access: Access, now: Timestamp, facts: Option<Facts>) -> Vec<Record> {
+        self.counts.decode.received += 1;
+        self.counts.decode.forwarded += 1;
+        let facts = facts.unwrap_or_else(|| self.facts(&access));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.open_file(&access, now, &facts);
+        }
+        self.take(access, facts, now)
+    }
+
+    fn take(&mut self, access: Access, facts: Facts, now: Timestamp) -> Vec<Record> {
         let sighting = self.enrich(access, facts);
         match sighting.access.operation {
             Operation::Canary => {
@@ -106,7 +121,8 @@ impl EventPlane {
             | Operation::Map
             | Operation::Read
             | Operation::Receive
-            | Operation::Hold => {
+            | Operation::Hold
+            | Operation::OpenBeforeStart => {
                 self.counts.enrich.forwarded += 1;
                 let correlated = self.correlator.submit(sighting, now, &mut self.counts);
                 self.decide(correlated)

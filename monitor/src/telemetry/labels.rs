@@ -201,6 +201,8 @@ closed_set! {
         FrameContent = "frame-content",
         /// The table of processes had no room: should that process be gone at its next access, it has no name.
         ProcessTableFull = "process-table-full",
+        /// Processes whose open files could not be listed at the start, and files that found no room in the list.
+        OpenFiles = "open-files",
         /// A sign of a pull that nobody takes: of no known store, or one too many.
         PullSignal = "pull-signal",
         /// Nothing more can wait.
@@ -212,9 +214,11 @@ impl DropReason {
     /// The only stage that drops for this reason.
     pub fn stage(self) -> Stage {
         match self {
-            Self::FrameLength | Self::FrameVersion | Self::FrameContent | Self::ProcessTableFull => {
-                Stage::Decode
-            }
+            Self::FrameLength
+            | Self::FrameVersion
+            | Self::FrameContent
+            | Self::ProcessTableFull
+            | Self::OpenFiles => Stage::Decode,
             Self::PullSignal => Stage::Enrich,
             Self::ParkingFull => Stage::Correlate,
         }

@@ -7,19 +7,25 @@ use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::problem::{Problem, ProblemKind};
-use crate::model::Driver;
+use crate::model::{Driver, Engine};
 
 /// The directories that tell, below the root.
 const MARKS: &[(&str, Mark)] = &[
-    ("overlay-layers", Mark::Read(Driver::Overlay)),
-    ("overlay-images", Mark::Read(Driver::Overlay)),
+    (
+        "overlay-layers",
+        Mark::Read(Engine::ContainersStorage, Driver::Overlay),
+    ),
+    (
+        "overlay-images",
+        Mark::Read(Engine::ContainersStorage, Driver::Overlay),
+    ),
     ("vfs-layers", Mark::NotYet("containers/storage with driver vfs")),
     (
         "btrfs-layers",
         Mark::NotYet("containers/storage with driver btrfs"),
     ),
     ("zfs-layers", Mark::NotYet("containers/storage with driver zfs")),
-    ("image/overlay2", Mark::NotYet("Docker with driver overlay2")),
+    ("image/overlay2", Mark::Read(Engine::Docker, Driver::Overlay2)),
     ("image/vfs", Mark::NotYet("Docker with driver vfs")),
     ("image/btrfs", Mark::NotYet("Docker with driver btrfs")),
     ("image/zfs", Mark::NotYet("Docker with driver zfs")),
@@ -41,7 +47,7 @@ const MARKS: &[(&str, Mark)] = &[
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
-    Read(Driver),
+    Read(Engine, Driver),
     NotYet(&'static str),
 }
 
@@ -50,6 +56,8 @@ enum Mark {
 pub(super) struct StoreRoot {
     /// The host path, without links.
     pub(super) path: PathBuf,
+    /// Whose format it has.
+    pub(super) engine: Engine,
     /// How its layers lie.
     pub(super) driver: Driver,
 }
@@ -65,12 +73,14 @@ pub(super) fn recognise(
     let before = problems.len();
     for (directory, mark) in MARKS {
         match (host.path(root.join(directory)).symlink_metadata(), mark) {
-            (Ok(metadata), Mark::Read(driver)) if metadata.is_dir() => {
-                if found.iter().all(|store| store.driver != *driver) {
-                    found.push(StoreRoot {
-                        path: root.to_owned(),
-                        driver: *driver,
-                    });
+            (Ok(metadata), Mark::Read(engine, driver)) if metadata.is_dir() => {
+                let store = StoreRoot {
+                    path: root.to_owned(),
+                    engine: *engine,
+                    driver: *driver,
+                };
+                if !found.contains(&store) {
+                    found.push(store);
                 }
             }
             (Ok(metadata), Mark::NotYet(what)) if metadata.is_dir() => {

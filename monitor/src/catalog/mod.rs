@@ -8,12 +8,18 @@
 mod arrivals;
 mod containers_storage;
 mod discover;
+mod docker;
 mod engine_config;
 mod host;
+mod index;
+mod layout;
+mod link;
 mod lookup;
 mod marks;
 mod mounts;
+mod names;
 mod problem;
+mod reading;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,12 +29,13 @@ use serde::{Deserialize, Serialize};
 
 pub use arrivals::{Arrival, arrivals};
 pub use host::{Host, HostError};
+pub use layout::Entries;
 pub use lookup::Location;
 pub use problem::{Problem, ProblemKind};
 pub use watch::{StoreEvent, StoreWatch, Target, UnwatchedReason, WatchError, targets};
 
 use self::mounts::MountTable;
-use crate::model::{Image, Layer, LayerKey, Store};
+use crate::model::{Engine, Image, Layer, LayerKey, Store};
 
 /// All stores of a host with their layers and images, as they were at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -68,7 +75,12 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
     let mut images = Vec::new();
     let mut inodes = BTreeSet::new();
     for root in discover::stores(host, configured, &mounts, &mut catalog.problems) {
-        match containers_storage::read(host, &root, &mounts, previous) {
+        let reading = match root.engine {
+            Engine::ContainersStorage => containers_storage::read(host, &root, &mounts, previous),
+            Engine::Docker => docker::read(host, &root, &mounts, previous),
+            Engine::Containerd => continue,
+        };
+        match reading {
             // A bind mount shows one store at two places; the first one found counts.
             Ok(reading) if inodes.insert((reading.store.driver, reading.store.root_key)) => {
                 catalog.stores.push(reading.store);
@@ -80,7 +92,7 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
             Err(problem) => catalog.problems.push(problem),
         }
     }
-    containers_storage::link(&mut catalog, images);
+    link::link(&mut catalog, images);
     catalog
 }
 

@@ -46,6 +46,7 @@ macro_rules! model_set {
 model_set! {
     AlertKind as "alert",
     Category as "category",
+    Driver as "driver",
     Provenance as "provenance",
     Sanction as "sanction",
     Severity as "severity",
@@ -54,14 +55,6 @@ model_set! {
 impl Label for Engine {
     const NAME: &'static str = "engine";
     const VALUES: &'static [Self] = &[Self::ContainersStorage, Self::Docker, Self::Containerd];
-    fn value(self) -> &'static str {
-        self.as_str()
-    }
-}
-
-impl Label for Driver {
-    const NAME: &'static str = "driver";
-    const VALUES: &'static [Self] = &[Self::Overlay, Self::Vfs, Self::Btrfs, Self::Zfs];
     fn value(self) -> &'static str {
         self.as_str()
     }

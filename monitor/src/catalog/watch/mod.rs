@@ -22,7 +22,10 @@ use tokio::time::{Instant, sleep_until};
 
 use self::arming::{Armed, Role};
 use self::debounce::Debounce;
-use super::{Catalog, Host, containers_storage, discover};
+use super::layout::{self, Entries};
+use super::marks::StoreRoot;
+use super::reading::store_id;
+use super::{Catalog, Host, discover};
 use crate::model::{Driver, StoreId};
 
 /// Events that wait for the knowledge task; beyond it the task waits and the kernel's queue fills.
@@ -33,16 +36,13 @@ const BUFFER_BYTES: usize = 16 << 10;
 
 type Buffer = [u8; BUFFER_BYTES];
 
-/// Files whose replacement changes what a store holds.
-const INDEX_FILES: [&str; 3] = ["layers.json", "volatile-layers.json", "images.json"];
-
 /// A store to watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target {
     /// The store.
     pub store: StoreId,
-    /// Its index directories, as host paths; they need not exist yet.
-    pub directories: Vec<PathBuf>,
+    /// Its index directories, as host paths, with the entries that matter; they need not exist yet.
+    pub directories: Vec<(PathBuf, Entries)>,
     /// The directories whose modes decide who can read the store.
     pub gates: Vec<Gate>,
 }
@@ -111,30 +111,39 @@ pub enum WatchError {
 
 /// The stores to watch: those of the catalog, and the roots at which one may appear.
 pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Target> {
-    let mut roots: Vec<(Driver, PathBuf)> = catalog
-        .stores
-        .iter()
-        .filter_map(|store| Some((store.driver, host.host_path(&store.root)?)))
+    let known = catalog.stores.iter().filter_map(|store| {
+        Some(StoreRoot {
+            path: host.host_path(&store.root)?,
+            engine: store.engine,
+            driver: store.driver,
+        })
+    });
+    let known: Vec<StoreRoot> = known.collect();
+    let expected = discover::expected_roots(host, configured).into_iter();
+    let expected: Vec<StoreRoot> = expected
+        .map(|expected| StoreRoot {
+            path: host.resolve(&expected.path).unwrap_or(expected.path),
+            ..expected
+        })
+        .filter(|expected| known.iter().all(|known| known.path != expected.path))
         .collect();
-    for expected in discover::expected_roots(host, configured) {
-        let root = host.resolve(&expected).unwrap_or(expected);
-        if roots.iter().all(|(_, known)| *known != root) {
-            roots.push((Driver::Overlay, root));
-        }
+    known.iter().chain(&expected).map(target).collect()
+}
+
+fn target(root: &StoreRoot) -> Target {
+    let indexes = layout::indexes(root.engine, root.driver).into_iter();
+    Target {
+        store: store_id(root.driver, &root.path),
+        gates: gates(&root.path, root.driver),
+        directories: indexes
+            .map(|index| (root.path.join(index.path), index.entries))
+            .collect(),
     }
-    let target = |(driver, root): (Driver, PathBuf)| Target {
-        store: containers_storage::store_id(driver, &root),
-        gates: gates(&root, driver),
-        directories: ["layers", "images"]
-            .map(|index| root.join(format!("{}-{index}", driver.as_str())))
-            .to_vec(),
-    };
-    roots.into_iter().map(target).collect()
 }
 
 /// Every directory from the host's root to the layers' own directories.
 fn gates(root: &Path, driver: Driver) -> Vec<Gate> {
-    let layers = root.join(driver.as_str());
+    let layers = root.join(layout::home(driver));
     let above = layers.ancestors().skip(1).zip(layers.ancestors());
     let mut gates: Vec<Gate> = above
         .map(|(directory, next)| Gate {
@@ -247,9 +256,9 @@ impl Watcher {
         let mut must_rearm = false;
         for role in self.armed.roles(&event.wd) {
             match role {
-                Role::Index(store) => {
+                Role::Index(store, entries) => {
                     let index = event.name.as_ref().and_then(|name| name.to_str());
-                    if ended || index.is_some_and(|name| INDEX_FILES.contains(&name)) {
+                    if ended || index.is_some_and(|name| entries.contain(name)) {
                         self.dirty.mark([store.clone()], Instant::now());
                     }
                     must_rearm |= ended;

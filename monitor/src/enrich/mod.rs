@@ -106,7 +106,9 @@ impl Enricher {
                 gone: false,
             };
         }
+        // The root says as little here as in `own_path`.
         let cgroup = self.cgroups.path_of(access.cgroup, access.time);
+        let cgroup = cgroup.filter(|path| path != "/");
         Actor {
             process: Process {
                 pid: access.tgid.0,

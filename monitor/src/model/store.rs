@@ -49,8 +49,8 @@ pub enum Driver {
 }
 
 impl Driver {
-    /// All, for metrics.
-    pub const ALL: [Self; 5] = [Self::Overlay, Self::Overlay2, Self::Vfs, Self::Btrfs, Self::Zfs];
+    /// Those whose stores are read, for metrics.
+    pub const READ: [Self; 2] = [Self::Overlay, Self::Overlay2];
 
     /// The name that its engine uses for it, also a metric label.
     pub fn as_str(self) -> &'static str {

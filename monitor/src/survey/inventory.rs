@@ -19,6 +19,7 @@ pub(super) fn of(knowledge: &Knowledge, images: &BTreeMap<(StoreId, ImageId), Ve
     let mut inventory = Inventory::default();
     for store in &parts.stores {
         *inventory.stores.entry(store.driver).or_default() += 1;
+        *inventory.unlisted.entry(store.driver).or_default() += store.unlisted;
     }
     for layer in &parts.layers {
         *inventory.layers.entry(driver_of(&layer.key.store)).or_default() += 1;

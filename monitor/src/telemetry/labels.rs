@@ -46,10 +46,17 @@ macro_rules! model_set {
 model_set! {
     AlertKind as "alert",
     Category as "category",
-    Driver as "driver",
     Provenance as "provenance",
     Sanction as "sanction",
     Severity as "severity",
+}
+
+impl Label for Driver {
+    const NAME: &'static str = "driver";
+    const VALUES: &'static [Self] = &Self::READ;
+    fn value(self) -> &'static str {
+        self.as_str()
+    }
 }
 
 impl Label for Engine {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a gate is named only when closing it takes readers away. The modes are those that containers/storage
 //! gives its directories in every release (storage/store.go, drivers/overlay/overlay.go), and Docker since 20.10.9
-//! (daemon/daemon_unix.go, daemon/graphdriver/overlay2/overlay.go). Called by `of_path`.
+//! (`daemon/daemon_unix.go`, daemon/graphdriver/overlay2/overlay.go). Called by `of_path`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

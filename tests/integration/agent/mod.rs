@@ -5,6 +5,7 @@
 
 mod commands;
 mod damage;
+mod docker;
 mod flow;
 mod privileges;
 mod quiet;

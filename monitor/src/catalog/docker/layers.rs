@@ -206,7 +206,7 @@ impl Reader<'_> {
     }
 }
 
-/// Where a layer was pulled from or pushed to (distribution/metadata/v2_metadata_service.go); the newest stands last.
+/// Where a layer was pulled from or pushed to (`distribution/metadata/v2_metadata_service.go`); the newest stands last.
 #[derive(Deserialize)]
 struct BlobRecord {
     #[serde(rename = "Digest")]

@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for Level<'_> {
                 Depth::Repositories => map.next_value_seed(Level(self.0, Depth::Names))?,
                 Depth::Names => {
                     let image = map.next_value()?;
-                    self.take(key, image)?;
+                    self.take(&key, image)?;
                 }
             }
         }
@@ -104,16 +104,15 @@ impl<'de> Visitor<'de> for Level<'_> {
 }
 
 impl Level<'_> {
-    fn take<E: serde::de::Error>(&mut self, familiar: String, image: serde_json::Value) -> Result<(), E> {
+    fn take<E: serde::de::Error>(&mut self, familiar: &str, image: serde_json::Value) -> Result<(), E> {
         if self.0.records.len() == RECORD_LIMIT {
             return Err(E::custom(format_args!("more than {RECORD_LIMIT} names")));
         }
-        match image {
-            serde_json::Value::String(image) => self.0.records.push(Reference {
-                name: full_name(&familiar),
-                image,
-            }),
-            _ => self.0.bad_records.push(format!("{familiar:?} names no image")),
+        if let serde_json::Value::String(image) = image {
+            let name = full_name(familiar);
+            self.0.records.push(Reference { name, image });
+        } else {
+            self.0.bad_records.push(format!("{familiar:?} names no image"));
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ impl Armed {
         for target in &self.targets {
             for (directory, entries) in &target.directories {
                 let index = Role::Index(target.store.clone(), *entries);
-                match watch_nearest(&self.host, directory, index, watches) {
+                match watch_nearest(&self.host, directory, &index, watches) {
                     Ok((watch, role)) => {
                         if matches!(role, Role::Index(..)) && !self.roles(&watch).contains(&role) {
                             outcome.begun.insert(target.store.clone());
@@ -130,7 +130,7 @@ pub(super) fn loss(target: &Target, directory: &Path, error: &std::io::Error) ->
 fn watch_nearest(
     host: &Host,
     directory: &Path,
-    index: Role,
+    index: &Role,
     watches: &mut Watches,
 ) -> std::io::Result<(WatchDescriptor, Role)> {
     for _ in 0..TRIES {

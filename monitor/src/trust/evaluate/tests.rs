@@ -11,7 +11,7 @@ const SIGNED: &str = r#"{"default":[{"type":"signedBy","keyType":"GPGKeys","keyP
 const LISTED: &str = r#"{"default":[{"type":"insecureAcceptAnything"}],
     "transports":{"docker":{"localhost":[{"type":"reject"}],"bad.example":[{"type":"reject"}]}}}"#;
 
-fn host(files: &[(&str, &str)]) -> TrustInputs {
+pub(super) fn host(files: &[(&str, &str)]) -> TrustInputs {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = root.path().join(path.trim_start_matches('/'));
@@ -28,7 +28,7 @@ fn inputs(policy: &str, registries: &str) -> TrustInputs {
     ])
 }
 
-fn image(names: &[&str], history: &[&str]) -> Image {
+pub(super) fn image(names: &[&str], history: &[&str]) -> Image {
     Image {
         store: StoreId::new("overlay@/s"),
         id: ImageId::new("0"),
@@ -323,129 +323,6 @@ fn a_local_name_or_none_does_not_hide_where_an_image_came_from() {
         state(&[], &["localhost/old:1"], None),
         (Provenance::Unknown, unnamed)
     );
-}
-
-/// Docker's image with these names, what registries called it, and the name it is judged under.
-fn dockers(names: &[&str], of_registry: &[&str], name: Option<&str>) -> (Provenance, Decision, Vec<String>) {
-    let daemon =
-        r#"{"insecure-registries":["weak.example","10.0.0.0/8"],"registry-mirrors":["http://m.example"]}"#;
-    let inputs = host(&[
-        ("/etc/docker/daemon.json", daemon),
-        ("/etc/containers/policy.json", REJECT),
-    ]);
-    let verdict = evaluate(&inputs, Engine::Docker, &image(names, of_registry), name);
-    let codes = verdict.reasons.into_iter().map(|reason| reason.code);
-    (verdict.provenance, verdict.decision, codes.collect())
-}
-
-#[test]
-fn docker_asks_no_policy_and_only_a_registrys_digest_is_an_origin() {
-    use {Decision as D, Provenance as P};
-    let digest = format!("@sha256:{}", "ab".repeat(32));
-    for (names, of_registry, name, provenance, codes) in [
-        (
-            "10.9.9.9.example/r:1",
-            "",
-            Some("10.9.9.9.example/r:1"),
-            P::Local,
-            "src.loaded policy.not-asked",
-        ),
-        (
-            "docker.io/library/app:1",
-            "",
-            Some("docker.io/library/app:1"),
-            P::Local,
-            "src.loaded policy.not-asked",
-        ),
-        (
-            "11.1.1.1:5/r:1",
-            "11.1.1.1:5/r",
-            Some("11.1.1.1:5/r:1"),
-            P::Unattested,
-            "policy.not-asked",
-        ),
-        (
-            "weak.example/r:1",
-            "weak.example/r",
-            Some("weak.example/r:1"),
-            P::WeakPath,
-            "reg.insecure policy.not-asked",
-        ),
-        (
-            "127.0.0.1:5/r:1",
-            "127.0.0.1:5/r",
-            Some("127.0.0.1:5/r:1"),
-            P::WeakPath,
-            "reg.insecure policy.not-asked",
-        ),
-        (
-            "r.example/r:1",
-            "r.example/r",
-            Some("r.example/r:1"),
-            P::Unknown,
-            "reg.cidr-unresolvable policy.not-asked",
-        ),
-        (
-            "docker.io/library/a:1",
-            "docker.io/library/a",
-            Some("docker.io/library/a:1"),
-            P::WeakPath,
-            "reg.mirror policy.not-asked",
-        ),
-        // A name that somebody gave it here does not hide the registry, nor does none.
-        (
-            "localhost/own:1",
-            "weak.example/r",
-            Some("localhost/own:1"),
-            P::WeakPath,
-            "reg.insecure policy.not-asked src.retagged",
-        ),
-        (
-            "",
-            "weak.example/r",
-            None,
-            P::WeakPath,
-            "reg.insecure policy.not-asked src.retagged",
-        ),
-    ] {
-        let of_registry = format!("{of_registry}{digest}");
-        let of_registry = [of_registry.as_str()];
-        let of_registry = if of_registry[0].starts_with('@') {
-            &[][..]
-        } else {
-            &of_registry
-        };
-        let codes = format!("{codes} inv.none")
-            .split(' ')
-            .map(str::to_owned)
-            .collect();
-        assert_eq!(
-            dockers(&[names], of_registry, name),
-            (provenance, D::Accepted, codes),
-            "{names}"
-        );
-    }
-    let unknown = |codes: &str| {
-        let codes = codes.split(' ').map(str::to_owned).collect();
-        (P::Unknown, D::Unknown, codes)
-    };
-    assert_eq!(
-        dockers(&[], &[], None),
-        unknown("src.unnamed policy.not-asked inv.none")
-    );
-    assert_eq!(
-        dockers(&["no name"], &[], Some("no name")),
-        unknown("src.name-invalid policy.not-asked inv.none")
-    );
-    let broken = host(&[("/etc/docker/daemon.json", "{")]);
-    let name = format!("r.example/r{digest}");
-    let verdict = evaluate(&broken, Engine::Docker, &image(&[&name], &[&name]), Some(&name));
-    assert_eq!(
-        (verdict.provenance, verdict.reasons[0].code.as_str()),
-        (P::Unknown, "reg.invalid")
-    );
-    let evidence = verdict.reasons[0].evidence.as_ref().unwrap();
-    assert_eq!(evidence.file, Path::new("/etc/docker/daemon.json"));
 }
 
 #[test]

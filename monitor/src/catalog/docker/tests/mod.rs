@@ -50,8 +50,7 @@ fn read_d(host: &Host) -> Catalog {
 }
 
 fn short(id: &str) -> &str {
-    let end = id.len().min(4);
-    &id[..end]
+    id.get(..4).unwrap_or(id)
 }
 
 /// A catalog in short: one line for each layer, image and problem, with ids cut.

@@ -296,6 +296,7 @@ mod tests {
             "/s/vfs-layers",
             "/s/overlay-layers",
             "/var/lib/rancher/k3s/agent/containerd/io.containerd.metadata.v1.bolt",
+            "/var/lib/docker/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots",
         ];
         let problems = ["/s", "/d", "/var/lib/rancher/k3s/agent/containerd"];
         let problems = problems.map(|root| (ProblemKind::UnsupportedStore, root));

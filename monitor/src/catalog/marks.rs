@@ -38,9 +38,10 @@ const MARKS: &[(&str, Mark)] = &[
         Mark::NotYet("Docker with driver devicemapper"),
     ),
     ("io.containerd.metadata.v1.bolt", Mark::NotYet("containerd")),
+    // A daemon with a graph driver starts it too, and keeps nothing in it.
     (
-        "containerd/daemon/io.containerd.metadata.v1.bolt",
-        Mark::NotYet("Docker's own containerd"),
+        "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots",
+        Mark::NotYetIfFilled("Docker's own containerd"),
     ),
     ("runc-overlayfs", Mark::NotYet("BuildKit")),
 ];
@@ -49,6 +50,8 @@ const MARKS: &[(&str, Mark)] = &[
 enum Mark {
     Read(Engine, Driver),
     NotYet(&'static str),
+    /// The same where there is anything in the directory.
+    NotYetIfFilled(&'static str),
 }
 
 /// A root that is a store, by its host path without links.
@@ -72,7 +75,8 @@ pub(super) fn recognise(
     let mut found: Vec<StoreRoot> = Vec::new();
     let before = problems.len();
     for (directory, mark) in MARKS {
-        match (host.path(root.join(directory)).symlink_metadata(), mark) {
+        let directory = host.path(root.join(directory));
+        match (directory.symlink_metadata(), mark) {
             (Ok(metadata), Mark::Read(engine, driver)) if metadata.is_dir() => {
                 let store = StoreRoot {
                     path: root.to_owned(),
@@ -83,7 +87,8 @@ pub(super) fn recognise(
                     found.push(store);
                 }
             }
-            (Ok(metadata), Mark::NotYet(what)) if metadata.is_dir() => {
+            (Ok(_), Mark::NotYetIfFilled(_)) if !is_filled(&directory) => {}
+            (Ok(metadata), Mark::NotYet(what) | Mark::NotYetIfFilled(what)) if metadata.is_dir() => {
                 let cause = format!("{what} is not read yet: its layers are neither scanned nor watched");
                 problems.push(Problem::new(
                     ProblemKind::UnsupportedStore,
@@ -116,6 +121,10 @@ pub(super) fn recognise(
         ));
     }
     found
+}
+
+fn is_filled(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn is_absent(error: &std::io::Error) -> bool {

@@ -19,6 +19,23 @@ fn deadline() -> Duration {
 fn detached() -> bool {
     std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some()
 }
+
+/// The tier that `LAYERWATCH_TEST_TIER` (a, b, c or d) asks for; unset for the best.
+fn preference() -> TierPreference {
+    let asked = std::env::var("LAYERWATCH_TEST_TIER").ok();
+    let tier = asked.map(|asked| {
+        let known = |tier: &Tier| tier.as_str().eq_ignore_ascii_case(&asked);
+        Tier::ALL
+            .into_iter()
+            .find(known)
+            .expect("LAYERWATCH_TEST_TIER is a tier")
+    });
+    TierPreference {
+        forced: tier,
+        excluded: Vec::new(),
+    }
+}
+
 /// The user that reads.
 pub(crate) const USER: u32 = 1000;
 
@@ -43,7 +60,7 @@ impl Layer {
         std::fs::write(directory.path().join("lower/etc/secret.key"), "the secret\n")?;
         std::fs::write(directory.path().join("lower/etc/motd"), "welcome\n")?;
         let canary = Canary::create(directory.path())?;
-        let (mut tracer, choice) = kernel::start(&TierPreference::default(), &canary)?;
+        let (mut tracer, choice) = kernel::start(&preference(), &canary)?;
         let mut maps = tracer.take_maps().context("maps are taken once")?;
         let mut ring = tracer.take_ring().context("the ring is taken once")?;
         let mut set = WatchSet::default();

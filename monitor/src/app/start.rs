@@ -19,7 +19,7 @@ use crate::knowledge::HostFacts;
 use crate::privilege;
 use crate::scan::{FingerprintKey, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
-use crate::telemetry::happenings::KernelAttached;
+use crate::telemetry::happenings::{KernelAttached, ProcessesUnfollowed};
 use crate::telemetry::{self, Hook, Metrics};
 
 const KEY_BYTES: usize = 32;
@@ -84,7 +84,9 @@ fn state_directory(directory: &Path) -> Result<()> {
 /// Which tiers the configuration allows.
 pub(crate) fn preference(config: &Config) -> TierPreference {
     let tier = |tier: config::Tier| match tier {
+        config::Tier::A => Tier::A,
         config::Tier::B => Tier::B,
+        config::Tier::C => Tier::C,
         config::Tier::D => Tier::D,
     };
     TierPreference {
@@ -177,6 +179,8 @@ fn fingerprint_key(directory: &Path) -> Result<FingerprintKey> {
 /// Says which tier is in use.
 pub(super) fn report(started: &Started, metrics: &Metrics) {
     let (tier, open_hook, hooks): (_, _, &[Hook]) = match started.choice.tier {
+        Tier::A => (telemetry::Tier::A, Hook::LsmFileOpen, &[Hook::LsmFileOpen]),
+        Tier::C => (telemetry::Tier::C, Hook::KprobeFileOpen, &[Hook::KprobeFileOpen]),
         Tier::B => (
             telemetry::Tier::B,
             Hook::FexitFileOpen,
@@ -196,4 +200,8 @@ pub(super) fn report(started: &Started, metrics: &Metrics) {
         hooks,
     }
     .report(metrics);
+    match &started.choice.without_processes {
+        None => metrics.hook_attached(Hook::Process, true),
+        Some(reason) => ProcessesUnfollowed { reason }.report(metrics),
+    }
 }

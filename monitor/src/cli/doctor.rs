@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::exit::Done;
 use super::output::{Item, Output, OutputArguments};
+use super::run::TierArgument;
 use super::tone::{Entry, Tone};
 use crate::app;
 use crate::catalog::{self, Host};
@@ -20,6 +21,15 @@ use crate::privilege;
 /// How many calls make one measurement, and how many measurements there are.
 const CALLS: u32 = 200_000;
 const ROUNDS: usize = 5;
+
+/// Flags of `doctor`.
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArguments {
+    #[command(flatten)]
+    tier: TierArgument,
+    #[command(flatten)]
+    output: OutputArguments,
+}
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,8 +86,9 @@ impl Item for Check {
 }
 
 /// Looks at everything the agent depends on; exit status 5 if something fails.
-pub(super) fn doctor(context: &Context, output: OutputArguments) -> Result<Done> {
-    let config = context.config(&[])?;
+pub(super) fn doctor(context: &Context, arguments: &DoctorArguments) -> Result<Done> {
+    let settings: Vec<_> = arguments.tier.setting().into_iter().collect();
+    let config = context.config(&settings)?;
     let environment = Environment::read();
     let mut checks = vec![Check::ok("configuration", "valid")];
     checks.extend(kernel_checks(&environment));
@@ -85,7 +96,7 @@ pub(super) fn doctor(context: &Context, output: OutputArguments) -> Result<Done>
     checks.extend(tracing(&config));
     checks.extend(stores(&config));
     let failed = checks.iter().any(|check| check.level == Level::Fail);
-    Output::new(output).list(&checks, &[])?;
+    Output::new(arguments.output).list(&checks, &[])?;
     Ok(if failed { Done::Unfit } else { Done::Clean })
 }
 
@@ -194,11 +205,9 @@ fn tracing(config: &Config) -> Vec<Check> {
     drop(tracer);
     let tier = choice.tier;
     let latency = choice.canary_latency.as_micros();
-    let level = if tier == Tier::B { Level::Ok } else { Level::Warn };
-    let fix = if tier == Tier::B {
-        ""
-    } else {
-        "a kernel that allows fexit programs gives tier B"
+    let (level, fix) = match tier {
+        Tier::A | Tier::B => (Level::Ok, ""),
+        Tier::C | Tier::D => (Level::Warn, "a kernel that allows fexit programs gives tier B"),
     };
     let mut checks = vec![Check::new(
         level,
@@ -206,6 +215,7 @@ fn tracing(config: &Config) -> Vec<Check> {
         format!("{tier} ({}), canary seen after {latency} µs", tier.hooks()),
         fix,
     )];
+    checks.push(processes(choice.without_processes));
     for rejection in choice.rejections {
         checks.push(Check::ok(
             "tier not used",
@@ -223,6 +233,18 @@ fn tracing(config: &Config) -> Vec<Check> {
         checks.push(Check::ok("not seen on this tier", *spot));
     }
     checks
+}
+
+fn processes(without: Option<String>) -> Check {
+    match without {
+        None => Check::ok("processes", "followed, so that one that is gone is still named"),
+        Some(reason) => Check::new(
+            Level::Warn,
+            "processes",
+            format!("not followed: {reason}"),
+            "a kernel with the tracepoints sched_process_fork, sched_process_exec and sched_process_exit",
+        ),
+    }
 }
 
 /// Nanoseconds of a system call that does nothing, the least of several rounds.

@@ -64,7 +64,7 @@ enum Verb {
     /// What a path is: store, layer, images, findings, who can read it, trust
     Explain(explain::ExplainArguments),
     /// Whether the agent can work here, and what to do if not
-    Doctor(OutputArguments),
+    Doctor(doctor::DoctorArguments),
     /// Check the configuration
     CheckConfig,
     /// Show the configuration
@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         Verb::Layers(output) => layers::layers(&context, output),
         Verb::Scan(verb) => scan::scan(&context, &verb),
         Verb::Explain(verb) => explain::explain(&context, &verb),
-        Verb::Doctor(output) => doctor::doctor(&context, output),
+        Verb::Doctor(verb) => doctor::doctor(&context, &verb),
         Verb::CheckConfig => settings::check(&context),
         Verb::Config(settings::ConfigVerb::Show(output)) => settings::show(&context, output),
         Verb::Version(output) => version::version(output),

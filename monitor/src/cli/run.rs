@@ -22,9 +22,26 @@ pub(super) struct RunArguments {
     /// Stop after this many seconds
     #[arg(long, value_name = "SECONDS")]
     stop_after: Option<u64>,
+    #[command(flatten)]
+    tier: TierArgument,
     /// Detach the open hook after the self-check, so that a test can show that it fails
     #[arg(long, hide = true)]
     test_detach_open_hook: bool,
+}
+
+/// Which way to look into the kernel; the key `watch.tier`.
+#[derive(Debug, Args)]
+pub(super) struct TierArgument {
+    /// Use only these tiers, such as b or b,d, or any but some, such as !a
+    #[arg(long, value_name = "LIST")]
+    tier: Option<String>,
+}
+
+impl TierArgument {
+    /// As a setting, where it was given.
+    pub(super) fn setting(&self) -> Option<(&'static str, &str)> {
+        Some(("watch.tier", self.tier.as_deref()?))
+    }
 }
 
 /// Flags of `record`.
@@ -47,12 +64,9 @@ pub(super) fn record(context: &Context, arguments: &RecordArguments) -> Result<D
 }
 
 fn agent(context: &Context, arguments: &RunArguments, record: Option<PathBuf>) -> Result<Done> {
-    let verbose = if arguments.verbose {
-        &[("sinks.log.verbose", "true")][..]
-    } else {
-        &[]
-    };
-    let config = context.config(verbose)?;
+    let verbose = arguments.verbose.then_some(("sinks.log.verbose", "true"));
+    let settings: Vec<_> = verbose.into_iter().chain(arguments.tier.setting()).collect();
+    let config = context.config(&settings)?;
     log(&config);
     let options = RunOptions {
         record,

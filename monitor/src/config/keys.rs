@@ -149,7 +149,6 @@ const fn row(name: &'static str, kind: Kind, default: &'static str, meaning: &'s
     }
 }
 
-const TIERS: Kind = Kind::Choice(&["auto", "b", "d"]);
 const LEVELS: Kind = Kind::Choice(&["error", "warn", "info", "debug", "trace"]);
 const FORMATS: Kind = Kind::Choice(&["text", "json"]);
 
@@ -163,8 +162,8 @@ pub const KEYS: &[Key] = &[
     row("log.format", FORMATS, "\"text\"", "How it writes them."),
     row("stores.roots", Kind::List, "[]", "Graph roots to watch, as the host names them. Empty means all that are found."),
     row("stores.host_root", Kind::Path, "\"/\"", "Where the host's file system is mounted: another place than / in a container."),
-    row("watch.tier", TIERS, "\"auto\"", "How to look into the kernel. auto takes the best way that is seen to work; any other is taken or the agent does not start."),
-    row("watch.exclude_tiers", Kind::List, "[]", "Ways that auto does not try, of b and d."),
+    row("watch.tier", Kind::Text, "\"auto\"", "How to look into the kernel, of the tiers a, b, c and d. auto takes the best that is seen to work; b is that one or the agent does not start; \"b,d\" is the better of them; \"!a\" is any but that one."),
+    row("watch.exclude_tiers", Kind::List, "[]", "Tiers that are not tried either, of a, b, c and d."),
     row("scan.deadline", Kind::Duration, "\"2m\"", "How long an access to a layer that is not scanned yet waits for the scan before it is reported as unknown."),
     row("web.listen", Kind::List, "[\"127.0.0.1:9880\"]", "Addresses for /metrics and the health checks. Empty means none."),
     row("alertmanager.enabled", Kind::Flag, "false", "Whether alerts are sent to Alertmanager."),

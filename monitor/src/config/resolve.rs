@@ -162,32 +162,57 @@ impl Rules<'_> {
     }
 
     fn watch(&self, raw: &RawWatch) -> Result<Watch, ConfigError> {
-        let tier = tier(&raw.tier);
-        let exclude_tiers = raw
-            .exclude_tiers
-            .iter()
-            .map(|name| {
-                tier_of_list(name)
-                    .ok_or_else(|| self.broken("watch.exclude_tiers", "an entry is neither b nor d"))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let excludes = |tier| exclude_tiers.contains(&tier);
-        let rule = match tier {
-            TierChoice::Only(tier) if excludes(tier) => "it excludes the tier that watch.tier asks for",
-            TierChoice::Auto if excludes(Tier::B) && excludes(Tier::D) => "it leaves no tier",
-            TierChoice::Only(_) | TierChoice::Auto => return Ok(Watch { tier, exclude_tiers }),
-        };
-        Err(self.broken("watch.exclude_tiers", rule))
+        const UNKNOWN: &str = "an entry is no tier: a, b, c or d";
+        let (key, excluded_key) = ("watch.tier", "watch.exclude_tiers");
+        let mut named = Vec::new();
+        let mut exclude_tiers = Vec::new();
+        for entry in raw
+            .tier
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| *entry != "auto")
+        {
+            let (list, name) = match entry.strip_prefix('!') {
+                Some(name) => (&mut exclude_tiers, name),
+                None => (&mut named, entry),
+            };
+            list.push(tier(name).ok_or_else(|| self.broken(key, UNKNOWN))?);
+        }
+        for name in &raw.exclude_tiers {
+            exclude_tiers.push(tier(name).ok_or_else(|| self.broken(excluded_key, UNKNOWN))?);
+        }
+        if let [only] = named[..] {
+            if exclude_tiers.contains(&only) {
+                return Err(self.broken(excluded_key, "it excludes the tier that watch.tier asks for"));
+            }
+            return Ok(Watch {
+                tier: TierChoice::Only(only),
+                exclude_tiers,
+            });
+        }
+        if !named.is_empty() {
+            exclude_tiers.extend(Tier::ALL.into_iter().filter(|tier| !named.contains(tier)));
+        }
+        if Tier::ALL.iter().all(|tier| exclude_tiers.contains(tier)) {
+            let blamed = if raw.exclude_tiers.is_empty() {
+                key
+            } else {
+                excluded_key
+            };
+            return Err(self.broken(blamed, "it leaves no tier"));
+        }
+        Ok(Watch {
+            tier: TierChoice::Auto,
+            exclude_tiers,
+        })
     }
 }
 
-fn tier(name: &str) -> TierChoice {
-    tier_of_list(name).map_or(TierChoice::Auto, TierChoice::Only)
-}
-
-fn tier_of_list(name: &str) -> Option<Tier> {
+fn tier(name: &str) -> Option<Tier> {
     match name {
+        "a" => Some(Tier::A),
         "b" => Some(Tier::B),
+        "c" => Some(Tier::C),
         "d" => Some(Tier::D),
         _ => None,
     }

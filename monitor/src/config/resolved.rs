@@ -67,16 +67,25 @@ pub struct Stores {
 /// A way to look into the kernel (ARCHITECTURE.md, "Kernel side").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Tier {
+    /// The kernel's own security hooks.
+    A,
     /// Function exits of the security checks.
     B,
+    /// Probes on the same functions.
+    C,
     /// System call exits.
     D,
+}
+
+impl Tier {
+    /// From the best to the last resort.
+    pub const ALL: [Self; 4] = [Self::A, Self::B, Self::C, Self::D];
 }
 
 /// Which way to take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TierChoice {
-    /// The best that is seen to work.
+    /// The best of those not excluded that is seen to work.
     Auto,
     /// This or none.
     Only(Tier),

@@ -1,7 +1,7 @@
 //! Which set of hooks is used, and why not a better one.
 //!
 //! Invariant: chosen by loading, attaching and seeing a canary, never by the kernel's version. The tiers are those of
-//! ARCHITECTURE.md, "Kernel side"; A and C are named there and not built yet.
+//! ARCHITECTURE.md, "Kernel side".
 
 use std::fmt;
 use std::time::Duration;
@@ -14,20 +14,26 @@ use super::self_check::Canary;
 /// A set of hooks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Tier {
+    /// BPF LSM programs.
+    A,
     /// fexit on the security hooks.
     B,
+    /// kprobes on the same functions.
+    C,
     /// The file behind the descriptor that a system call returned.
     D,
 }
 
 impl Tier {
     /// From the best to the last resort.
-    pub const ALL: [Self; 2] = [Self::B, Self::D];
+    pub const ALL: [Self; 4] = [Self::A, Self::B, Self::C, Self::D];
 
     /// The letter.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::A => "A",
             Self::B => "B",
+            Self::C => "C",
             Self::D => "D",
         }
     }
@@ -35,7 +41,9 @@ impl Tier {
     /// What it hooks, for people.
     pub fn hooks(self) -> &'static str {
         match self {
+            Self::A => "LSM file_open, fexit on security_inode_rename",
             Self::B => "fexit on security_file_open and security_inode_rename",
+            Self::C => "kprobes on security_file_open and security_inode_rename",
             Self::D => "tp_btf on sys_exit",
         }
     }
@@ -43,7 +51,8 @@ impl Tier {
     /// What it costs, for people (`cargo xtask bench kernel` measures it).
     pub fn cost(self) -> &'static str {
         match self {
-            Self::B => "a few loads and a map lookup on each open; nothing on other system calls",
+            Self::A | Self::B => "a few loads and a map lookup on each open; nothing on other system calls",
+            Self::C => "two probes and a map lookup on each open; nothing on other system calls",
             Self::D => "about 80 ns on every system call of every process, and a map lookup on each open",
         }
     }
@@ -51,7 +60,8 @@ impl Tier {
     /// What it does not see, for people.
     pub fn blind_spots(self) -> &'static [&'static str] {
         match self {
-            Self::B => &["opens that mode bits refuse"],
+            Self::A => &["opens that mode bits or another security module refuse"],
+            Self::B | Self::C => &["opens that mode bits refuse"],
             Self::D => &[
                 "opens that fail",
                 "opens through io_uring, by execve and by the kernel itself",
@@ -97,6 +107,8 @@ pub struct Choice {
     pub canary_latency: Duration,
     /// Optional kernel fields that this kernel lacks.
     pub absent_fields: Vec<&'static str>,
+    /// Why processes are not followed, so that one that is gone stays unnamed; absent where they are.
+    pub without_processes: Option<String>,
 }
 
 /// Attaches the best tier that the canary fires on.
@@ -114,7 +126,8 @@ pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Ch
             continue;
         }
         match Tracer::attach(tier, canary) {
-            Ok((tracer, canary_latency)) => {
+            Ok((mut tracer, canary_latency)) => {
+                let without_processes = tracer.attach_processes().err().map(|error| chain(&error));
                 let absent_fields = tracer.absent_fields().to_vec();
                 return Ok((
                     tracer,
@@ -123,6 +136,7 @@ pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Ch
                         rejections,
                         canary_latency,
                         absent_fields,
+                        without_processes,
                     },
                 ));
             }

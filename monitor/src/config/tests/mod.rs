@@ -177,6 +177,27 @@ fn every_key_can_be_set_by_file_variable_and_flag() {
 }
 
 #[test]
+fn a_tier_is_asked_for_or_left_out() {
+    use Tier::{A, B, C, D};
+    for (text, tier, exclude_tiers) in [
+        ("auto", TierChoice::Auto, vec![]),
+        ("c", TierChoice::Only(C), vec![]),
+        ("!a", TierChoice::Auto, vec![A]),
+        ("auto, !b,!a", TierChoice::Auto, vec![B, A]),
+        ("b,d", TierChoice::Auto, vec![A, C]),
+        ("b,d,!d", TierChoice::Auto, vec![D, A, C]),
+    ] {
+        let variable = format!("LAYERWATCH_WATCH_TIER={text}");
+        let expected = Watch { tier, exclude_tiers };
+        assert_eq!(
+            load_text("", &[&variable], &[]).unwrap().watch,
+            expected,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_variable_that_is_no_key_is_told_and_not_refused() {
     let config = load_text(
         "",

@@ -74,10 +74,22 @@ const VALUES: &[(&str, &str)] = &[
     ),
     (
         "[watch]\ntier = 'hunter2'",
-        "/etc/test.toml:2:1: watch.tier: expected one of \"auto\", \"b\", \"d\"",
+        "/etc/test.toml:2:1: watch.tier: an entry is no tier: a, b, c or d",
     ),
     (
-        "[watch]\nexclude_tiers = ['b', 'd']",
+        "[watch]\ntier = ''",
+        "/etc/test.toml:2:1: watch.tier: an entry is no tier: a, b, c or d",
+    ),
+    (
+        "[watch]\ntier = '!a,!b,!c,!d'",
+        "/etc/test.toml:2:1: watch.tier: it leaves no tier",
+    ),
+    (
+        "[watch]\nexclude_tiers = ['hunter2']",
+        "/etc/test.toml:2:1: watch.exclude_tiers: an entry is no tier: a, b, c or d",
+    ),
+    (
+        "[watch]\nexclude_tiers = ['a', 'b', 'c', 'd']",
         "/etc/test.toml:2:1: watch.exclude_tiers: it leaves no tier",
     ),
     (

@@ -17,7 +17,7 @@ fn a_read_of_a_deleted_key_is_an_alert_with_dockers_layer_and_image() -> Result<
     }
     let (_scene, docker, name, agent) = watched(true, &[])?;
     docker.misconfigure()?;
-    agent.wait_for_metric("layerwatch_exposed_findings{severity=\"critical\"}", 1.0)?;
+    judged_after(&agent, jiff::Timestamp::now())?;
     cat_as(NOBODY, &docker.find(KEY)?.remove(0))?;
     let alert = agent.wait_for("alert", 1)?.remove(0);
     let image: Value = serde_json::from_str(&docker.run(&["image", "inspect", &name])?)?;
@@ -55,6 +55,13 @@ fn a_read_of_a_deleted_key_is_an_alert_with_dockers_layer_and_image() -> Result<
     assert_eq!(found, expected);
     assert_eq!(agent.of_kind("alert")?.len(), 1);
     Ok(())
+}
+
+/// Waits until the agent has judged exposure after a moment.
+fn judged_after(agent: &Agent, moment: jiff::Timestamp) -> Result<()> {
+    let built = "layerwatch_knowledge_last_success_timestamp_seconds";
+    let second = i32::try_from(moment.as_second() + 1)?;
+    agent.wait_for_metric(built, f64::from(second)).map(drop)
 }
 
 /// The accesses to the key that were recorded for a program.

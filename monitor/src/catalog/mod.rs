@@ -34,7 +34,10 @@ pub use lookup::Location;
 pub use problem::{Problem, ProblemKind};
 pub use watch::{StoreEvent, StoreWatch, Target, UnwatchedReason, WatchError, targets};
 
+use self::marks::StoreRoot;
 use self::mounts::MountTable;
+use self::problem::Problems;
+use self::reading::{Contents, Reading};
 use crate::model::{Engine, Image, Layer, LayerKey, Store};
 
 /// All stores of a host with their layers and images, as they were at one moment.
@@ -75,12 +78,7 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
     let mut images = Vec::new();
     let mut inodes = BTreeSet::new();
     for root in discover::stores(host, configured, &mounts, &mut catalog.problems) {
-        let reading = match root.engine {
-            Engine::ContainersStorage => containers_storage::read(host, &root, &mounts, previous),
-            Engine::Docker => docker::read(host, &root, &mounts, previous),
-            Engine::Containerd => continue,
-        };
-        match reading {
+        match read_one(host, &root, &mounts, previous) {
             // A bind mount shows one store at two places; the first one found counts.
             Ok(reading) if inodes.insert((reading.store.driver, reading.store.root_key)) => {
                 catalog.stores.push(reading.store);
@@ -94,6 +92,37 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
     }
     link::link(&mut catalog, images);
     catalog
+}
+
+/// Reads one store; from an index that cannot be read whole, what `previous` knew of it stays.
+///
+/// # Errors
+/// The root itself could not be looked at.
+fn read_one(
+    host: &Host,
+    root: &StoreRoot,
+    mounts: &MountTable,
+    previous: &Catalog,
+) -> Result<Reading, Problem> {
+    let store = reading::describe(host, root, mounts)?;
+    let mut problems = Problems::of(&store.id);
+    let mut contents = match store.engine {
+        Engine::ContainersStorage => containers_storage::contents(&store, &mut problems),
+        Engine::Docker => docker::contents(&store, previous, &mut problems),
+        // Discovery makes no such root yet.
+        Engine::Containerd => Contents::default(),
+    };
+    contents.layers.keep_from(previous, &store.id);
+    contents.images.keep_from(previous, &store.id);
+    Ok(Reading {
+        layers: contents.layers.found,
+        images: contents.images.found,
+        problems: problems.into_list(&store.root),
+        store: Store {
+            unlisted: contents.unlisted,
+            ..store
+        },
+    })
 }
 
 /// JSON has no structured keys: the map travels as the list of its layers, which carry their keys.

@@ -25,6 +25,15 @@ pub(super) struct Reading {
     pub(super) problems: Vec<Problem>,
 }
 
+/// What an engine's reader found in a store.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) layers: LayerSet,
+    pub(super) images: ImageSet,
+    /// Layers' directories that no index names.
+    pub(super) unlisted: u64,
+}
+
 /// An image whose chains of layers have not been followed yet.
 #[derive(Debug)]
 pub(super) struct Unlinked {

@@ -5,12 +5,13 @@
 //! only the address of a host would tell, the answer is that nobody knows. Flags of a running daemon are not seen. Used
 //! by `evaluate`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::host_file;
+use super::network::{LOOPBACK, Network};
 use crate::bounded::BoundedError;
 
 /// Where the configuration lies.
@@ -19,18 +20,6 @@ pub(super) const FILE: &str = "/etc/docker/daemon.json";
 const LIMIT: u64 = 1 << 20;
 /// The registry whose certificate is verified whatever the file says, and the only one with mirrors.
 const DOCKER_HUB: &str = "docker.io";
-
-/// Networks that are insecure without any configuration.
-const LOOPBACK: [Network; 2] = [
-    Network {
-        address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)),
-        bits: 8,
-    },
-    Network {
-        address: IpAddr::V6(Ipv6Addr::LOCALHOST),
-        bits: 128,
-    },
-];
 
 /// Why `daemon.json` says nothing.
 #[derive(Debug, thiserror::Error)]
@@ -163,38 +152,6 @@ fn address(registry: &str) -> Option<IpAddr> {
     match host {
         "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         host => host.parse().ok(),
-    }
-}
-
-/// A network in the notation of RFC 4632.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Network {
-    address: IpAddr,
-    bits: u32,
-}
-
-impl std::fmt::Display for Network {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
-    }
-}
-
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/')?;
-        let address: IpAddr = address.parse().ok()?;
-        let bits: u32 = bits.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        (bits <= most).then_some(Self { address, bits })
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        let differing = match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => (own.to_bits() ^ other.to_bits()).leading_zeros(),
-            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits() ^ other.to_bits()).leading_zeros(),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-        };
-        differing >= self.bits
     }
 }
 

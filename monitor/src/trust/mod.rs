@@ -8,6 +8,7 @@ mod docker;
 mod evaluate;
 mod host_file;
 mod inputs;
+mod network;
 mod policy;
 mod reference;
 mod registries;

@@ -12,36 +12,18 @@ mod records;
 
 use std::path::PathBuf;
 
-use super::marks::StoreRoot;
-use super::mounts::MountTable;
-use super::problem::{Problem, Problems};
-use super::reading::{Reading, describe};
-use super::{Catalog, Host};
+use super::problem::Problems;
+use super::reading::Contents;
 use crate::model::{Store, StoreId};
 
-/// Reads one store; from an index that cannot be read whole, what `previous` knew of it stays.
-///
-/// # Errors
-/// The root itself could not be looked at.
-pub(super) fn read(
-    host: &Host,
-    root: &StoreRoot,
-    mounts: &MountTable,
-    previous: &Catalog,
-) -> Result<Reading, Problem> {
-    let store = describe(host, root, mounts)?;
-    let mut problems = Problems::of(&store.id);
-    let place = Place::new(&store);
-    let mut layers = layers::read(&place, &mut problems);
-    layers.keep_from(previous, &store.id);
-    let mut images = images::read(&place, &mut problems);
-    images.keep_from(previous, &store.id);
-    Ok(Reading {
-        layers: layers.found,
-        images: images.found,
-        problems: problems.into_list(&store.root),
-        store,
-    })
+/// Reads what is in a store.
+pub(super) fn contents(store: &Store, problems: &mut Problems) -> Contents {
+    let place = Place::new(store);
+    Contents {
+        layers: layers::read(&place, problems),
+        images: images::read(&place, problems),
+        unlisted: 0,
+    }
 }
 
 /// Where the parts of a store lie.

@@ -13,37 +13,20 @@ mod references;
 
 use std::path::{Path, PathBuf};
 
-use super::marks::StoreRoot;
-use super::mounts::MountTable;
-use super::problem::{Problem, Problems};
-use super::reading::{Reading, describe};
-use super::{Catalog, Host, layout};
+use super::problem::Problems;
+use super::reading::Contents;
+use super::{Catalog, layout};
 use crate::model::{Driver, Store, StoreId};
 
-/// Reads one store; of what cannot be read now, what `previous` knew stays.
-///
-/// # Errors
-/// The root itself could not be looked at.
-pub(super) fn read(
-    host: &Host,
-    root: &StoreRoot,
-    mounts: &MountTable,
-    previous: &Catalog,
-) -> Result<Reading, Problem> {
-    let mut store = describe(host, root, mounts)?;
-    let mut problems = Problems::of(&store.id);
-    let place = Place::new(&store);
-    let (mut layers, used) = layers::read(&place, previous, &mut problems);
-    layers.keep_from(previous, &store.id);
-    let mut images = images::read(&place, previous, &mut problems);
-    images.keep_from(previous, &store.id);
-    store.unlisted = layers::unlisted(&place, &used, &mut problems);
-    Ok(Reading {
-        layers: layers.found,
-        images: images.found,
-        problems: problems.into_list(&store.root),
-        store,
-    })
+/// Reads what is in a store; of a single layer or image that is damaged, what `previous` knew stays.
+pub(super) fn contents(store: &Store, previous: &Catalog, problems: &mut Problems) -> Contents {
+    let place = Place::new(store);
+    let (layers, used) = layers::read(&place, previous, problems);
+    Contents {
+        layers,
+        images: images::read(&place, previous, problems),
+        unlisted: layers::unlisted(&place, &used, problems),
+    }
 }
 
 /// Where the parts of a store lie.

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use layerwatch_tests::scene::{Agent, KEY, cat_as};
 use serde_json::{Value, json};
 
+use super::super::image_of;
 use super::{docker_ready, scene};
 
 const NOBODY: u32 = 65534;
@@ -26,15 +27,6 @@ fn inspected(docker: &layerwatch_tests::scene::Docker, name: &str) -> Result<Val
     }))
 }
 
-fn as_docker_says(pull: &Value) -> Value {
-    let layers = pull["layers"].as_array().into_iter().flatten();
-    json!({
-        "id": pull["image"]["id"],
-        "digest": pull["image"]["digest"],
-        "layers": layers.map(|layer| layer["diff_id"].clone()).collect::<Vec<_>>(),
-    })
-}
-
 #[test]
 fn pull_tag_and_load_are_one_record_each() -> Result<()> {
     if !docker_ready("docker pull records")? {
@@ -53,7 +45,7 @@ fn pull_tag_and_load_are_one_record_each() -> Result<()> {
 
     docker.run(&["pull", "-q", &name])?;
     let pulled = agent.wait_for("pull", 1)?.remove(0);
-    assert_eq!(as_docker_says(&pulled), inspected(&docker, &name)?);
+    assert_eq!(image_of(&pulled), inspected(&docker, &name)?);
     assert_eq!(
         (&pulled["arrival"], &pulled["new_layers"]),
         (&json!("pulled"), &json!(2))
@@ -140,7 +132,7 @@ fn a_build_is_reported_and_its_cache_is_counted() -> Result<()> {
         (&arrived["arrival"], &arrived["new_layers"]),
         (&json!("loaded"), &json!(2))
     );
-    assert_eq!(as_docker_says(&arrived), inspected(&docker, "own/built:1")?);
+    assert_eq!(image_of(&arrived), inspected(&docker, "own/built:1")?);
     assert_eq!(arrived["trust"]["provenance"], "local");
     // BuildKit's own layers have no entry in Docker's index.
     agent.wait_for_metric("layerwatch_unlisted_layers{driver=\"overlay2\"}", 1.0)?;

@@ -5,6 +5,7 @@
 //! are known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::Catalog;
 use super::problem::{ProblemKind, Problems};
@@ -31,11 +32,8 @@ pub(super) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
     } = linker;
     catalog.images.extend(complete);
     for (store, problems) in problems {
-        let root = catalog
-            .store(&store)
-            .map(|store| store.root.clone())
-            .unwrap_or_default();
-        catalog.problems.extend(problems.into_list(&root));
+        let listed = problems.into_list(&root_of(catalog, &store));
+        catalog.problems.extend(listed);
     }
     for layer in catalog.layers.values_mut() {
         layer.state = match layer.state {
@@ -44,6 +42,13 @@ pub(super) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
             kept @ (LayerState::Dangling | LayerState::Container | LayerState::Incomplete) => kept,
         };
     }
+}
+
+fn root_of(catalog: &Catalog, store: &StoreId) -> PathBuf {
+    catalog
+        .store(store)
+        .map(|store| store.root.clone())
+        .unwrap_or_default()
 }
 
 struct Linker<'a> {
@@ -120,15 +125,9 @@ impl Linker<'_> {
     }
 
     fn report(&mut self, store: &StoreId, layer: &LayerId, kind: ProblemKind) {
-        let root = self
-            .catalog
-            .store(store)
-            .map(|store| store.root.clone())
-            .unwrap_or_default();
-        let problems = self
-            .problems
-            .entry(store.clone())
-            .or_insert_with(|| Problems::of(store));
+        let root = root_of(self.catalog, store);
+        let problems = self.problems.entry(store.clone());
+        let problems = problems.or_insert_with(|| Problems::of(store));
         problems.add(kind, &root, "follow an image's layers", layer.as_str());
     }
 }

@@ -5,46 +5,35 @@
 
 use std::path::{Path, PathBuf};
 
+use self::Mark::{NotYet, NotYetIfFilled, Read};
 use super::Host;
 use super::problem::{Problem, ProblemKind};
+use crate::model::Engine::{ContainersStorage, Docker};
 use crate::model::{Driver, Engine};
 
 /// The directories that tell, below the root.
 const MARKS: &[(&str, Mark)] = &[
-    (
-        "overlay-layers",
-        Mark::Read(Engine::ContainersStorage, Driver::Overlay),
-    ),
-    (
-        "overlay-images",
-        Mark::Read(Engine::ContainersStorage, Driver::Overlay),
-    ),
-    ("vfs-layers", Mark::NotYet("containers/storage with driver vfs")),
-    (
-        "btrfs-layers",
-        Mark::NotYet("containers/storage with driver btrfs"),
-    ),
-    ("zfs-layers", Mark::NotYet("containers/storage with driver zfs")),
-    ("image/overlay2", Mark::Read(Engine::Docker, Driver::Overlay2)),
-    ("image/vfs", Mark::NotYet("Docker with driver vfs")),
-    ("image/btrfs", Mark::NotYet("Docker with driver btrfs")),
-    ("image/zfs", Mark::NotYet("Docker with driver zfs")),
+    ("overlay-layers", Read(ContainersStorage, Driver::Overlay)),
+    ("overlay-images", Read(ContainersStorage, Driver::Overlay)),
+    ("vfs-layers", NotYet("containers/storage with driver vfs")),
+    ("btrfs-layers", NotYet("containers/storage with driver btrfs")),
+    ("zfs-layers", NotYet("containers/storage with driver zfs")),
+    ("image/overlay2", Read(Docker, Driver::Overlay2)),
+    ("image/vfs", NotYet("Docker with driver vfs")),
+    ("image/btrfs", NotYet("Docker with driver btrfs")),
+    ("image/zfs", NotYet("Docker with driver zfs")),
     (
         "image/fuse-overlayfs",
-        Mark::NotYet("Docker with driver fuse-overlayfs"),
+        NotYet("Docker with driver fuse-overlayfs"),
     ),
-    (
-        "image/devicemapper",
-        Mark::NotYet("Docker with driver devicemapper"),
-    ),
-    ("io.containerd.metadata.v1.bolt", Mark::NotYet("containerd")),
+    ("image/devicemapper", NotYet("Docker with driver devicemapper")),
+    ("io.containerd.metadata.v1.bolt", NotYet("containerd")),
     // A daemon with a graph driver starts it too, and keeps nothing in it.
-    (
-        "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots",
-        Mark::NotYetIfFilled("Docker's own containerd"),
-    ),
-    ("runc-overlayfs", Mark::NotYet("BuildKit")),
+    (DOCKERS_SNAPSHOTS, NotYetIfFilled("Docker's own containerd")),
+    ("runc-overlayfs", NotYet("BuildKit")),
 ];
+
+const DOCKERS_SNAPSHOTS: &str = "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
@@ -77,7 +66,7 @@ pub(super) fn recognise(
     for (directory, mark) in MARKS {
         let directory = host.path(root.join(directory));
         match (directory.symlink_metadata(), mark) {
-            (Ok(metadata), Mark::Read(engine, driver)) if metadata.is_dir() => {
+            (Ok(metadata), Read(engine, driver)) if metadata.is_dir() => {
                 let store = StoreRoot {
                     path: root.to_owned(),
                     engine: *engine,
@@ -87,8 +76,8 @@ pub(super) fn recognise(
                     found.push(store);
                 }
             }
-            (Ok(_), Mark::NotYetIfFilled(_)) if !is_filled(&directory) => {}
-            (Ok(metadata), Mark::NotYet(what) | Mark::NotYetIfFilled(what)) if metadata.is_dir() => {
+            (Ok(_), NotYetIfFilled(_)) if !is_filled(&directory) => {}
+            (Ok(metadata), NotYet(what) | NotYetIfFilled(what)) if metadata.is_dir() => {
                 let cause = format!("{what} is not read yet: its layers are neither scanned nor watched");
                 problems.push(Problem::new(
                     ProblemKind::UnsupportedStore,

@@ -7,11 +7,13 @@
 
 mod arrivals;
 mod containers_storage;
+mod describe;
 mod discover;
 mod docker;
 mod engine_config;
 mod host;
 mod index;
+mod layer_list;
 mod layout;
 mod link;
 mod lookup;
@@ -104,7 +106,7 @@ fn read_one(
     mounts: &MountTable,
     previous: &Catalog,
 ) -> Result<Reading, Problem> {
-    let store = reading::describe(host, root, mounts)?;
+    let store = describe::describe(host, root, mounts)?;
     let mut problems = Problems::of(&store.id);
     let mut contents = match store.engine {
         Engine::ContainersStorage => containers_storage::contents(&store, &mut problems),
@@ -123,30 +125,4 @@ fn read_one(
             ..store
         },
     })
-}
-
-/// JSON has no structured keys: the map travels as the list of its layers, which carry their keys.
-mod layer_list {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::model::{Layer, LayerKey};
-
-    pub(super) fn serialize<S: Serializer>(
-        layers: &BTreeMap<LayerKey, Layer>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(layers.values())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<LayerKey, Layer>, D::Error> {
-        let layers = Vec::<Layer>::deserialize(deserializer)?;
-        Ok(layers
-            .into_iter()
-            .map(|layer| (layer.key.clone(), layer))
-            .collect())
-    }
 }

@@ -6,12 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::layout;
-use super::marks::StoreRoot;
-use super::mounts::MountTable;
+use super::Catalog;
 use super::problem::{Problem, ProblemKind, Problems};
-use super::{Catalog, Host};
-use crate::model::{DevIno, Digest, Driver, Image, ImageId, Layer, LayerId, LayerKey, Store, StoreId};
+use crate::model::{DevIno, Digest, Image, ImageId, Layer, LayerId, LayerKey, Store, StoreId};
 
 /// Images of one store; with the depth limit of `link` this bounds the memory of all chains.
 pub(super) const MAX_IMAGES: usize = 10_000;
@@ -104,48 +101,6 @@ pub(super) fn known_before(image: &Image) -> Unlinked {
         mapped_tops: image.mapped_layers.clone(),
         image: image.clone(),
     }
-}
-
-/// The id of the store with a driver at a host path.
-pub(super) fn store_id(driver: Driver, root: &Path) -> StoreId {
-    StoreId::new(&format!("{}@{}", driver.as_str(), root.display()))
-}
-
-/// The store itself, without what is in it.
-///
-/// # Errors
-/// The root could not be looked at.
-pub(super) fn describe(host: &Host, root: &StoreRoot, mounts: &MountTable) -> Result<Store, Problem> {
-    use std::os::unix::fs::MetadataExt;
-    let fail = |kind, cause: &str| Problem::new(kind, &root.path, "look at the store's root", cause);
-    if root.path.to_str().is_none() {
-        return Err(fail(
-            ProblemKind::UnsupportedStore,
-            "the root's path is not UTF-8",
-        ));
-    }
-    let seen = host.path(&root.path);
-    let metadata = seen
-        .symlink_metadata()
-        .map_err(|error| fail(ProblemKind::Unreadable, &error.to_string()))?;
-    let keyed = |directory: &str| {
-        let directory = seen.join(directory);
-        let key = DevIno::of(&directory.symlink_metadata().ok()?);
-        Some((directory, key))
-    };
-    let indexes = layout::indexes(root.engine, root.driver);
-    Ok(Store {
-        id: store_id(root.driver, &root.path),
-        engine: root.engine,
-        driver: root.driver,
-        root_key: DevIno::of(&metadata),
-        owner_uid: metadata.uid(),
-        filesystem: mounts.filesystem_of(&seen).to_owned(),
-        index_directories: indexes.iter().filter_map(|index| keyed(&index.path)).collect(),
-        layer_directories: keyed(layout::home(root.driver)).into_iter().collect(),
-        unlisted: 0,
-        root: seen,
-    })
 }
 
 /// The inode of a layer's content; a problem where a committed layer has none.

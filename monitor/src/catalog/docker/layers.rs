@@ -6,21 +6,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde::Deserialize;
-
-use super::super::index;
 use super::super::layout::is_sha256_hex;
-use super::super::names::checked_id;
-use super::super::problem::{ProblemKind, Problems};
+use super::super::problem::Problems;
 use super::super::reading::{self, LayerSet};
+use super::fields::Fields;
 use super::{Place, chain, files};
 use crate::catalog::Catalog;
 use crate::model::{Digest, Layer, LayerId, LayerKey, LayerState};
 
 /// Entries of one directory of metadata: more than any daemon can work with.
 const MAX_ENTRIES: usize = 50_000;
-
-const OPERATION: &str = "read a layer's metadata";
 
 /// The ids of the driver that some layer has.
 pub(super) type CacheIds = BTreeSet<String>;
@@ -29,7 +24,7 @@ pub(super) fn read(place: &Place, previous: &Catalog, problems: &mut Problems) -
     let mut reader = Reader {
         place,
         previous,
-        problems,
+        fields: Fields { place, problems },
         set: LayerSet::default(),
         used: CacheIds::new(),
     };
@@ -51,7 +46,7 @@ pub(super) fn unlisted(place: &Place, used: &CacheIds, problems: &mut Problems) 
 struct Reader<'a> {
     place: &'a Place,
     previous: &'a Catalog,
-    problems: &'a mut Problems,
+    fields: Fields<'a>,
     set: LayerSet,
     used: CacheIds,
 }
@@ -59,7 +54,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn images(&mut self) {
         let home = self.place.metadata("layerdb/sha256");
-        let Some(names) = files::names(&home, MAX_ENTRIES, self.problems) else {
+        let Some(names) = files::names(&home, MAX_ENTRIES, self.fields.problems) else {
             self.set.incomplete = true;
             return;
         };
@@ -71,26 +66,29 @@ impl Reader<'_> {
                     .found
                     .extend(layer.map(|layer| (layer.key.clone(), layer)));
             } else if !name.ends_with("-removing") {
-                self.bad(&directory, "the name is no chain id");
+                self.fields.bad(&directory, "the name is no chain id");
             }
         }
     }
 
     /// A layer of an image; as it was known before, where a file of it is damaged now.
     fn layer(&mut self, name: &str, directory: &Path) -> Option<Layer> {
-        let problems_before = self.problems.count();
-        let cache_id = self.cache_id(&directory.join("cache-id"));
-        let diff_id = self.required_digest(&directory.join("diff"));
-        let parent = self.digest(&directory.join("parent"));
+        let problems_before = self.fields.problems.count();
+        let cache_id = self.fields.cache_id(&directory.join("cache-id"));
+        let diff_id = self.fields.required_digest(&directory.join("diff"));
+        let parent = self.fields.digest(&directory.join("parent"));
         if let Some(diff_id) = &diff_id
             && chain::on(parent.as_ref().map(Digest::hex), diff_id) != name
         {
-            self.bad(directory, "the chain id is not that of its parent and its diff");
+            self.fields
+                .bad(directory, "the chain id is not that of its parent and its diff");
         }
-        let size_bytes = self.size(&directory.join("size"));
-        let blob_digest = diff_id.as_ref().and_then(|diff_id| self.blob_digest(diff_id));
+        let size_bytes = self.fields.size(&directory.join("size"));
+        let blob_digest = diff_id
+            .as_ref()
+            .and_then(|diff_id| self.fields.blob_digest(diff_id));
         let key = self.key(name);
-        if self.problems.count() > problems_before
+        if self.fields.problems.count() > problems_before
             && let Some(before) = self.previous.layer(&key)
         {
             self.used.extend(self.place.cache_id_of(&before.content));
@@ -108,16 +106,16 @@ impl Reader<'_> {
     /// A container's own layer, and the one with its mount points and host files that stands below it.
     fn containers(&mut self) {
         let home = self.place.metadata("layerdb/mounts");
-        let Some(names) = files::names(&home, MAX_ENTRIES, self.problems) else {
+        let Some(names) = files::names(&home, MAX_ENTRIES, self.fields.problems) else {
             self.set.incomplete = true;
             return;
         };
         for name in names {
             let directory = home.join(&name);
-            let top = self.digest(&directory.join("parent"));
+            let top = self.fields.digest(&directory.join("parent"));
             let mut below = top.map(|parent| LayerId::new(parent.hex()));
             for file in ["init-id", "mount-id"] {
-                let Some(id) = self.cache_id(&directory.join(file)) else {
+                let Some(id) = self.fields.cache_id(&directory.join(file)) else {
                     continue;
                 };
                 let layer = Layer {
@@ -144,71 +142,11 @@ impl Reader<'_> {
             diff_id: None,
             blob_digest: None,
             parent: None,
-            content_key: reading::content_key(&directory, &content, true, self.problems),
+            content_key: reading::content_key(&directory, &content, true, self.fields.problems),
             content,
             size_bytes: None,
             created: None,
             state,
         }
     }
-
-    /// An id that can be a directory's name and nothing more.
-    fn cache_id(&mut self, file: &Path) -> Option<String> {
-        let id = self.required(file)?;
-        match checked_id(&id) {
-            Ok(_) => Some(id),
-            Err(why) => {
-                self.bad(file, why);
-                None
-            }
-        }
-    }
-
-    /// The line of a file that must be there, unless its whole directory went while it was read.
-    fn required(&mut self, file: &Path) -> Option<String> {
-        let before = self.problems.count();
-        let line = files::line(file, self.problems);
-        if line.is_none() && self.problems.count() == before && file.parent().is_some_and(Path::exists) {
-            self.bad(file, "the file is missing");
-        }
-        line
-    }
-
-    fn required_digest(&mut self, file: &Path) -> Option<Digest> {
-        let text = self.required(file)?;
-        reading::digest(&text, OPERATION, file, self.problems)
-    }
-
-    fn digest(&mut self, file: &Path) -> Option<Digest> {
-        let text = files::line(file, self.problems)?;
-        reading::digest(&text, OPERATION, file, self.problems)
-    }
-
-    fn size(&mut self, file: &Path) -> Option<u64> {
-        let size = files::line(file, self.problems)?.parse();
-        if size.is_err() {
-            self.bad(file, "it is no number of bytes");
-        }
-        size.ok()
-    }
-
-    /// The blob that the layer was last pulled or pushed as.
-    fn blob_digest(&mut self, diff_id: &Digest) -> Option<Digest> {
-        let below = format!("distribution/v2metadata-by-diffid/sha256/{}", diff_id.hex());
-        let file = self.place.metadata(below);
-        let index = index::read::<BlobRecord>(&file, self.problems);
-        let text = &index.records.last()?.digest;
-        reading::digest(text, OPERATION, &file, self.problems)
-    }
-
-    fn bad(&mut self, file: &Path, cause: &str) {
-        self.problems.add(ProblemKind::BadRecord, file, OPERATION, cause);
-    }
-}
-
-/// Where a layer was pulled from or pushed to (`distribution/metadata/v2_metadata_service.go`); the newest stands last.
-#[derive(Deserialize)]
-struct BlobRecord {
-    #[serde(rename = "Digest")]
-    digest: String,
 }

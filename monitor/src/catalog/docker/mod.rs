@@ -6,6 +6,7 @@
 //! `catalog::refresh` for each store.
 
 mod chain;
+mod fields;
 mod files;
 mod images;
 mod layers;

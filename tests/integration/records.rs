@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use layerwatch::model::{
-    AccessReport, Alert, AlertKind, Category, Confidence, ContainerReport, Digest, Engine, Exposure,
-    FindingReport, Fingerprint, Gate, Grade, ImageId, ImageReport, LayerId, LayerReport, Operation,
+    AccessReport, Alert, AlertKind, ArrivalKind, Category, Confidence, ContainerReport, Digest, Engine,
+    Exposure, FindingReport, Fingerprint, Gate, Grade, ImageId, ImageReport, LayerId, LayerReport, Operation,
     ProcessReport, Provenance, PullReport, Reader, Record, RecordKind, RuleId, Sanction, Severity,
     StateReport, StoreId, SubjectReport, TrustReport, Via,
 };
@@ -161,6 +161,7 @@ fn of_kind(kind: AlertKind) -> RecordKind {
 fn pull() -> PullReport {
     PullReport {
         time: "2026-03-04T05:06:07Z".parse().unwrap(),
+        arrival: ArrivalKind::Unknown,
         store: StoreId::new("overlay@/var/lib/containers/storage"),
         image: image(),
         names: vec![

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Scene;
+use super::{Docker, Scene};
 use crate::{Answer, Process, free_port, get, program, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -40,6 +40,12 @@ impl Agent {
             &["run"],
             arguments,
         )
+    }
+
+    /// The same on a Docker's data root.
+    pub fn start_on_docker(scene: &Scene, docker: &Docker, arguments: &[&str]) -> Result<Self> {
+        let directory = scene.path().join("agent");
+        Self::start_on(&Self::binary()?, &docker.root(), &directory, &["run"], arguments)
     }
 
     /// The same for any store, directory and verb.

@@ -128,6 +128,8 @@ impl Enricher {
             };
         }
         let cgroup = self.cgroups.path_of(access.cgroup, access.time);
+        // The root says as little here as in `own_path`.
+        let cgroup = cgroup.filter(|path| path != "/");
         let process = known.map_or_else(Process::default, |known| known.process);
         Actor {
             process: Process {

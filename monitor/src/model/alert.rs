@@ -203,11 +203,27 @@ pub struct Alert {
     pub remedy: String,
 }
 
+/// How an image or a name came into a store, as far as the store tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArrivalKind {
+    /// From a registry: it came with the registry's digest.
+    Pulled,
+    /// Built, loaded or imported here.
+    Loaded,
+    /// The image was there and got another name.
+    Tagged,
+    /// The store does not tell.
+    Unknown,
+}
+
 /// Content that arrived in a store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PullReport {
     /// When the new index was read.
     pub time: jiff::Timestamp,
+    /// How it arrived, as far as the store tells.
+    pub arrival: ArrivalKind,
     /// The store.
     pub store: StoreId,
     /// The image that appeared or got a name.

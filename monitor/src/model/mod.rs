@@ -18,8 +18,8 @@ mod trust;
 
 pub use access::{Access, Credentials, Operation, Via, WatchMatch};
 pub use alert::{
-    AccessReport, Alert, AlertKind, ContainerReport, FindingReport, ImageReport, LayerReport, ProcessReport,
-    PullReport, Record, RecordKind, SCHEMA_VERSION, StateReport, SubjectReport, TrustReport,
+    AccessReport, Alert, AlertKind, ArrivalKind, ContainerReport, FindingReport, ImageReport, LayerReport,
+    ProcessReport, PullReport, Record, RecordKind, SCHEMA_VERSION, StateReport, SubjectReport, TrustReport,
 };
 pub use assessment::{Assessment, Attribution, Sanction, Sighting};
 pub use exposure::{Exposure, Gate, Reader};

@@ -284,6 +284,7 @@ fn host() -> KnowledgeParts {
             id: store.clone(),
             engine: Engine::ContainersStorage,
             driver: Driver::Overlay,
+            unlisted: 0,
             root: "/storage".into(),
             root_key: key(1),
             owner_uid: 0,

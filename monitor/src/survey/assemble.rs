@@ -111,13 +111,16 @@ fn visibilities(catalog: &Catalog, layer: &Layer, path: &[u8]) -> Vec<(ImageId, 
 fn verdicts(catalog: &Catalog, inputs: &TrustInputs) -> Vec<KnownVerdict> {
     let mut verdicts = Vec::new();
     for image in &catalog.images {
+        let Some(engine) = catalog.store(&image.store).map(|store| store.engine) else {
+            continue;
+        };
         let names = image.names.iter().map(|name| Some(name.as_str()));
         let nameless = image.names.is_empty().then_some(None);
         for name in names.chain(nameless) {
             verdicts.push(KnownVerdict {
                 store: image.store.clone(),
                 image: image.id.clone(),
-                verdict: trust::evaluate(inputs, image, name),
+                verdict: trust::evaluate(inputs, engine, image, name),
             });
         }
     }

@@ -17,6 +17,7 @@ pub(super) fn of(knowledge: &Knowledge) -> Inventory {
     let mut inventory = Inventory::default();
     for store in &parts.stores {
         *inventory.stores.entry(store.driver).or_default() += 1;
+        *inventory.unlisted.entry(store.driver).or_default() += store.unlisted;
     }
     for layer in &parts.layers {
         *inventory.layers.entry(driver_of(&layer.key.store)).or_default() += 1;

@@ -51,17 +51,17 @@ model_set! {
     Severity as "severity",
 }
 
-impl Label for Engine {
-    const NAME: &'static str = "engine";
-    const VALUES: &'static [Self] = &[Self::ContainersStorage, Self::Docker, Self::Containerd];
+impl Label for Driver {
+    const NAME: &'static str = "driver";
+    const VALUES: &'static [Self] = &Self::READ;
     fn value(self) -> &'static str {
         self.as_str()
     }
 }
 
-impl Label for Driver {
-    const NAME: &'static str = "driver";
-    const VALUES: &'static [Self] = &[Self::Overlay, Self::Vfs, Self::Btrfs, Self::Zfs];
+impl Label for Engine {
+    const NAME: &'static str = "engine";
+    const VALUES: &'static [Self] = &[Self::ContainersStorage, Self::Docker, Self::Containerd];
     fn value(self) -> &'static str {
         self.as_str()
     }

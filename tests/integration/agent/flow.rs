@@ -9,7 +9,7 @@ use layerwatch_tests::scene::{Agent, KEY, Scene, cat_as};
 use layerwatch_tests::wait_until;
 use serde_json::{Value, json};
 
-use super::{ENGINES, ready};
+use super::{ENGINES, image_of, ready};
 
 const NOBODY: u32 = 65534;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -25,15 +25,6 @@ fn inspected(scene: &Scene, name: &str) -> Result<Value> {
     }))
 }
 
-fn as_podman_says(pull: &Value) -> Value {
-    let layers = pull["layers"].as_array().into_iter().flatten();
-    json!({
-        "id": pull["image"]["id"],
-        "digest": pull["image"]["digest"],
-        "layers": layers.map(|layer| layer["diff_id"].clone()).collect::<Vec<_>>(),
-    })
-}
-
 #[test]
 fn a_pull_is_reported_once_with_image_layers_process_and_user() -> Result<()> {
     if !ready("pull record", &[&ENGINES[..], &["docker-registry"]].concat())? {
@@ -44,7 +35,7 @@ fn a_pull_is_reported_once_with_image_layers_process_and_user() -> Result<()> {
     let agent = Agent::start(&scene, "agent", &[])?;
     scene.pull(&name)?;
     let pull = agent.wait_for("pull", 1)?.remove(0);
-    assert_eq!(as_podman_says(&pull), inspected(&scene, &name)?);
+    assert_eq!(image_of(&pull), inspected(&scene, &name)?);
     assert_eq!(pull["names"], json!([name]));
     assert_eq!(pull["new_layers"], 2);
     assert_eq!(

@@ -193,7 +193,8 @@ fn a_read_of_an_image_configuration_with_a_token_is_an_alert() -> Result<()> {
     let name = "localhost/config:1";
     let container = scene.store.run("buildah", &["from", "scratch"])?;
     // In two parts, so that no scanner of source code takes it for a leak.
-    let token = ["GITHUB_TOKEN=ghp_", "qRFAG9X5B54gZS8Vuj1rsCqLrZqhxM4ciDcm"].concat();
+    let secret = "qRFAG9X5B54gZS8Vuj1rsCqLrZqhxM4ciDcm";
+    let token = ["GITHUB_TOKEN=ghp_", secret].concat();
     scene
         .store
         .run("buildah", &["config", "--env", &token, &container])?;
@@ -211,7 +212,9 @@ fn a_read_of_an_image_configuration_with_a_token_is_an_alert() -> Result<()> {
     let config = files
         .iter()
         .map(std::fs::DirEntry::path)
-        .find(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("GITHUB_TOKEN")))
+        .find(|path| {
+            layerwatch::bounded::read_text(path, 1 << 20).is_ok_and(|text| text.contains("GITHUB_TOKEN"))
+        })
         .context("the configuration")?;
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644))?;
     agent.wait_for_metric("layerwatch_exposed_findings{severity=\"critical\"}", 1.0)?;
@@ -235,9 +238,6 @@ fn a_read_of_an_image_configuration_with_a_token_is_an_alert() -> Result<()> {
             "readers": [{"who": "world"}],
         })
     );
-    assert!(
-        !alert.to_string().contains(&token[17..]),
-        "the token is in the alert"
-    );
+    assert!(!alert.to_string().contains(secret), "the token is in the alert");
     Ok(())
 }

@@ -21,6 +21,7 @@ fn store(dev: KernelDev, root: &str) -> Store {
         filesystem: "ext4".to_owned(),
         index_directories: Vec::new(),
         layer_directories: Vec::new(),
+        unlisted: 0,
     }
 }
 

@@ -206,6 +206,13 @@ impl Mounted {
         Ok(Self(to.to_owned()))
     }
 
+    /// A file system without a device.
+    pub(crate) fn file_system(name: &str, to: &Path) -> Result<Self> {
+        rustix::mount::mount(name, to, name, MountFlags::empty(), None)
+            .with_context(|| format!("mount {name}"))?;
+        Ok(Self(to.to_owned()))
+    }
+
     /// An empty tmpfs that everybody can enter.
     pub(crate) fn tmpfs(to: &Path) -> Result<Self> {
         rustix::mount::mount("tmpfs", to, "tmpfs", MountFlags::empty(), c"mode=755")

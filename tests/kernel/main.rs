@@ -13,4 +13,10 @@ mod fixture;
 #[cfg(test)]
 mod gone;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod uses;
+#[cfg(test)]
 mod ways;

@@ -179,13 +179,22 @@ impl Run<'_> {
         if outcome.found.overflowed {
             summary.problem(ProblemKind::FileFindings, entry.path, None);
         }
-        for kept in outcome.found.kept {
-            self.report(kept, entry, opened.key, summary);
+        if !outcome.found.kept.is_empty() {
+            let generation = opened.generation();
+            for kept in outcome.found.kept {
+                self.report(kept, entry, (opened.key, generation), summary);
+            }
         }
         self.tell(summary);
     }
 
-    fn report(&mut self, kept: Kept, entry: &walk::Entry<'_>, key: DevIno, summary: &mut ScanSummary) {
+    fn report(
+        &mut self,
+        kept: Kept,
+        entry: &walk::Entry<'_>,
+        (key, generation): (DevIno, u32),
+        summary: &mut ScanSummary,
+    ) {
         if self.findings >= MAX_LAYER_FINDINGS {
             return summary.problem(ProblemKind::LayerFindings, entry.path, None);
         }
@@ -194,6 +203,7 @@ impl Run<'_> {
             path: entry.path.to_vec(),
             line: kept.line,
             key,
+            generation,
         };
         if let Some(finding) = self.scanner.finding(kept, place, entry.path) {
             self.findings += 1;

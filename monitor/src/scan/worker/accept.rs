@@ -29,7 +29,13 @@ pub(super) fn file_finding(
     wire: WireFinding,
     layer: Option<&LayerKey>,
 ) -> Result<Finding, Refusal> {
-    let WirePlace::File { path, line, key } = &wire.place else {
+    let WirePlace::File {
+        path,
+        line,
+        key,
+        generation,
+    } = &wire.place
+    else {
         return Err("a finding in a configuration where a layer was asked about");
     };
     let path = text::unescape(path);
@@ -44,6 +50,7 @@ pub(super) fn file_finding(
         path: path.clone(),
         line: *line,
         key: *key,
+        generation: *generation,
     };
     let in_text = line.is_some();
     finding(rules, wire, place, (&path, in_text))
@@ -131,6 +138,7 @@ mod tests {
                     dev: KernelDev(1),
                     ino: 2,
                 },
+                generation: 3,
             },
             fingerprint: Fingerprint("0123456789abcdef01234567".to_owned()),
             excerpt: "-----BEGIN PRIVATE KEY-----****".to_owned(),

@@ -136,10 +136,17 @@ fn tell(output: &mut StdoutLock<'_>, response: &Response) {
 
 fn wire(finding: Finding) -> WireFinding {
     let place = match finding.place {
-        Place::File { path, line, key, .. } => WirePlace::File {
+        Place::File {
+            path,
+            line,
+            key,
+            generation,
+            ..
+        } => WirePlace::File {
             path: text::printable(&path).to_string(),
             line,
             key,
+            generation,
         },
         Place::ImageConfig { field, name, .. } => WirePlace::Config { field, name },
     };

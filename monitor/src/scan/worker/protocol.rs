@@ -109,6 +109,7 @@ pub(super) enum WirePlace {
         path: String,
         line: Option<u32>,
         key: DevIno,
+        generation: u32,
     },
     Config {
         field: String,

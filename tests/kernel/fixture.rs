@@ -152,6 +152,11 @@ impl Layer {
     }
 }
 
+/// Whether this is a machine of `cargo xtask vm`, whose processor is emulated.
+pub(crate) fn emulated() -> bool {
+    Path::new("/data").is_dir()
+}
+
 /// A directory on a disk, not on an overlay, that everybody can enter.
 pub(crate) fn directory() -> Result<tempfile::TempDir> {
     let base = ["/data", "/var/tmp"]

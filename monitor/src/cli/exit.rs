@@ -15,6 +15,8 @@ pub(super) enum Done {
     Clean,
     /// Found, or not accepted.
     Found,
+    /// It could not be done to its end; it was said why.
+    Incomplete,
     /// The agent cannot work here; it was said why.
     Unfit,
 }
@@ -28,6 +30,7 @@ pub(super) fn code(outcome: anyhow::Result<Done>) -> ExitCode {
     match outcome {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Found) => ExitCode::from(3),
+        Ok(Done::Incomplete) => ExitCode::from(1),
         Ok(Done::Unfit) => ExitCode::from(5),
         Err(error) => {
             eprintln!("layerwatch: {error:#}");

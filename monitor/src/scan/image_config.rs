@@ -45,7 +45,18 @@ impl Scanner {
         image: &ImageId,
     ) -> Result<Vec<Finding>, ScanError> {
         let bytes = zeroize::Zeroizing::new(bounded::read(path, MAX_CONFIG_BYTES)?);
-        let raw: RawImage = serde_json::from_slice(&bytes).map_err(|error| ScanError::ConfigShape {
+        self.scan_image_config_bytes(&bytes, path, store, image)
+    }
+
+    /// As [`Self::scan_image_config`], for one that was read already; `path` only names it in errors.
+    pub(super) fn scan_image_config_bytes(
+        &self,
+        bytes: &[u8],
+        path: &Path,
+        store: &StoreId,
+        image: &ImageId,
+    ) -> Result<Vec<Finding>, ScanError> {
+        let raw: RawImage = serde_json::from_slice(bytes).map_err(|error| ScanError::ConfigShape {
             path: path.to_owned(),
             line: error.line(),
             column: error.column(),

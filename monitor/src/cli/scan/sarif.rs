@@ -97,7 +97,7 @@ fn result(row: &FindingRow, rule: Option<usize>) -> Value {
     if let (Some(line), None) = (row.line, &row.member)
         && let Some(region) = location.pointer_mut("/physicalLocation")
     {
-        region["region"] = json!({"startLine": line});
+        insert(region, "region", json!({"startLine": line}));
     }
     let mut logical = Vec::new();
     if let Some(layer) = &row.layer {
@@ -107,7 +107,7 @@ fn result(row: &FindingRow, rule: Option<usize>) -> Value {
         logical.push(json!({"name": member, "fullyQualifiedName": row.full_path(), "kind": "member"}));
     }
     if !logical.is_empty() {
-        location["logicalLocations"] = Value::Array(logical);
+        insert(&mut location, "logicalLocations", Value::Array(logical));
     }
     let place = if finding.excerpt.is_empty() {
         String::new()
@@ -131,12 +131,19 @@ fn result(row: &FindingRow, rule: Option<usize>) -> Value {
         },
     });
     if let Some(rule) = rule {
-        result["ruleIndex"] = json!(rule);
+        insert(&mut result, "ruleIndex", json!(rule));
     }
     if row.accepted {
-        result["suppressions"] = json!([{"kind": "external", "status": "accepted"}]);
+        let suppression = json!([{"kind": "external", "status": "accepted"}]);
+        insert(&mut result, "suppressions", suppression);
     }
     result
+}
+
+fn insert(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -165,7 +172,9 @@ fn uri(path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(char::from(byte));
         } else {
-            uri.push_str(&format!("%{byte:02X}"));
+            let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+            uri.push('%');
+            uri.extend([byte >> 4, byte & 0xf].map(digit).map(|c| c.to_ascii_uppercase()));
         }
     }
     uri

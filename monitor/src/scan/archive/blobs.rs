@@ -157,11 +157,7 @@ impl<'f> Blobs<'f> {
     }
 
     /// Calls `take` with each of these parts as a stream, in this order.
-    pub(super) fn each(
-        &self,
-        names: &[&[u8]],
-        take: &mut dyn FnMut(usize, Result<&mut dyn Stream, ProblemKind>),
-    ) {
+    pub(super) fn each(&self, names: &[&[u8]], take: &mut Take<'_>) {
         match self {
             Self::Single(file, size) => take(0, Ok(&mut Section::new(file, 0, *size))),
             Self::Layout(directory) => {
@@ -335,8 +331,7 @@ fn is_image_part(name: &[u8]) -> bool {
     let mut parts = name.split(|byte| *byte == b'/');
     let (first, second) = (parts.next().unwrap_or_default(), parts.next());
     match (first, second) {
-        (b"blobs", _) => true,
-        (b"" | b"oci-layout" | b"repositories", None) => true,
+        (b"blobs", _) | (b"" | b"oci-layout" | b"repositories", None) => true,
         (directory, Some(_)) => is_id(directory),
         (file, None) => {
             is_id(file) || file.ends_with(b".json") || file.strip_suffix(b".tar").is_some_and(is_id)

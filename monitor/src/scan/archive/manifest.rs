@@ -50,7 +50,7 @@ pub(super) struct ImagePart {
 pub(super) struct Images {
     /// Each layer once, such that those of an image come lowest first.
     pub(super) layers: Vec<LayerPart>,
-    pub(super) images: Vec<ImagePart>,
+    pub(super) list: Vec<ImagePart>,
     numbers: BTreeMap<Vec<u8>, u32>,
 }
 
@@ -108,7 +108,7 @@ impl Images {
             let layers = image.layers.unwrap_or_default();
             let layers = layers.into_iter().map(String::into_bytes).collect();
             let names = image.names.unwrap_or_default();
-            self.image(blobs, image.config.as_bytes(), names, layers, summary);
+            self.image(blobs, image.config.as_bytes(), &names, layers, summary);
         }
     }
 
@@ -139,13 +139,13 @@ impl Images {
             let Some(config) = blob(&config.digest) else {
                 return summary.problem(ProblemKind::Digest, name, None);
             };
-            return self.image(blobs, &config, names.to_vec(), layers, summary);
+            return self.image(blobs, &config, names, layers, summary);
         }
         if depth >= MAX_DEPTH {
             return summary.problem(ProblemKind::TooDeep, name, None);
         }
         for descriptor in &manifest.manifests {
-            if self.images.len() >= MAX_IMAGES {
+            if self.list.len() >= MAX_IMAGES {
                 return summary.problem(ProblemKind::Entries, name, None);
             }
             let Some(blob) = blob(&descriptor.digest) else {
@@ -153,9 +153,9 @@ impl Images {
                 continue;
             };
             let keys = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
-            let named = keys.iter().find_map(|key| descriptor.annotations.get(*key));
+            let own = keys.iter().find_map(|key| descriptor.annotations.get(*key));
             let inherited = names.to_vec();
-            let names = named.map_or(inherited, |name| vec![name.clone()]);
+            let names = own.map_or(inherited, |name| vec![name.clone()]);
             self.oci(blobs, &blob, &names, depth + 1, summary);
         }
     }
@@ -164,7 +164,7 @@ impl Images {
         &mut self,
         blobs: &Blobs<'_>,
         config: &[u8],
-        names: Vec<String>,
+        names: &[String],
         layers: Vec<Vec<u8>>,
         summary: &mut ScanSummary,
     ) {
@@ -186,7 +186,7 @@ impl Images {
             let name = name.as_bytes();
             text::printable(name.get(..MAX_NAME).unwrap_or(name)).to_string()
         };
-        self.images.push(ImagePart {
+        self.list.push(ImagePart {
             names: names.iter().take(MAX_IMAGES).map(shown).collect(),
             id: id(config),
             config: content,

@@ -150,9 +150,9 @@ impl<'a> Target<'a> {
         let images = Images::read(blobs, layout, &mut self.summary);
         let shape = Shape {
             layout,
-            layers: images.layers.iter().map(|layer| layer.shown()).collect(),
+            layers: images.layers.iter().map(manifest::LayerPart::shown).collect(),
             images: images
-                .images
+                .list
                 .iter()
                 .map(|image| ImageShape {
                     names: image.names.clone(),
@@ -184,7 +184,7 @@ impl<'a> Target<'a> {
     }
 
     fn configurations(&mut self, images: &Images) {
-        for (number, image) in images.images.iter().enumerate() {
+        for (number, image) in images.list.iter().enumerate() {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             let nobody = (StoreId::new(""), ImageId::new(""));
             let name = Path::new("");
@@ -253,7 +253,9 @@ impl<'a> Target<'a> {
         };
         let (effects, overflowed) = shadows.into_inner().end_layer(layer);
         let tell = tell.into_inner();
-        effects.into_iter().for_each(|effect| tell(Told::Shadow(effect)));
+        for effect in effects {
+            tell(Told::Shadow(effect));
+        }
         if overflowed {
             self.summary.problem(ProblemKind::Shadows, b"", None);
         }

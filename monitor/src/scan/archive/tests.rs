@@ -163,6 +163,15 @@ fn write(directory: &Path, files: &BTreeMap<String, Vec<u8>>) {
     }
 }
 
+type Parts = BTreeMap<String, Vec<u8>>;
+
+/// The archive with something wrong in it.
+fn changed(change: &dyn Fn(&mut Parts)) -> Parts {
+    let mut files = docker();
+    change(&mut files);
+    files
+}
+
 /// Path, member and state in the one image of each finding.
 fn states(scan: &TargetScan) -> Vec<(String, Visibility)> {
     let mut states: Vec<_> = scan
@@ -310,11 +319,6 @@ fn what_an_image_lies_about_or_lacks_is_counted_and_the_rest_is_scanned() {
         assert_eq!(read, layers, "{name}");
     };
     let [lower, middle, _] = layers().map(|layer| format!("{}.tar", digest(&layer)));
-    let changed = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
-        let mut files = docker();
-        change(&mut files);
-        files
-    };
     let name = ProblemKind::Name;
     check("control", docker(), &[name], 3);
     let missing = changed(&|files| drop(files.remove(&middle)));

@@ -243,12 +243,15 @@ fn no_follow() -> i32 {
 
 /// Whether the file is no database, or one that is broken or of another time.
 fn is_damage(error: &redb::Error) -> bool {
-    match error {
-        redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted => true,
-        redb::Error::Io(error) => matches!(
-            error.kind(),
+    if let redb::Error::Io(error) = error {
+        let kind = error.kind();
+        return matches!(
+            kind,
             std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-        ),
-        _ => false,
+        );
     }
+    matches!(
+        error,
+        redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted
+    )
 }

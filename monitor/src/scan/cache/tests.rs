@@ -10,6 +10,9 @@ use crate::scan::Scanner;
 
 const TOKEN: &str = concat!("gh", "p_Qm3Zt8LwRk1XvB6nHs0YpJc5DfGe2u3ebODB");
 
+/// What is done to a file.
+type Change<'a> = (&'a str, &'a dyn Fn());
+
 fn key(byte: u8) -> FingerprintKey {
     FingerprintKey::new([byte; 32])
 }
@@ -75,7 +78,7 @@ fn scan(layer: &Layer) -> LayerScan {
     let mut findings: Vec<Finding> = Vec::new();
     let summary = scanner
         .scan_directory(&layer.content, Some(&layer.key), &mut |_| (), &mut |found| {
-            findings.push(found)
+            findings.push(found);
         })
         .unwrap();
     assert_eq!(findings.len(), 1);
@@ -132,10 +135,9 @@ fn a_file_that_changed_and_a_scan_that_was_not_whole_are_scanned_again() {
     assert_eq!(cache.layer(&root, &nameless).unwrap(), None, "no digest");
     cache.keep(&root, &kept, &found).unwrap();
     let file = kept.content.join("etc/app.env");
-    type Change<'a> = (&'a str, &'a dyn Fn());
     let changes: [Change<'_>; 3] = [
         ("longer", &|| {
-            std::fs::write(&file, "TOKEN=none at all, and longer\n").unwrap()
+            std::fs::write(&file, "TOKEN=none at all, and longer\n").unwrap();
         }),
         ("a link", &|| {
             std::fs::remove_file(&file).unwrap();

@@ -135,7 +135,7 @@ impl<'a> Run<'a> {
         while let Some(entry) = tar.next()? {
             let path = usable_name(&entry.name, entry.cut, None, summary);
             observe(&entry, &path);
-            if self.counts(&entry, &path, summary) {
+            if Self::counts(&entry, &path, summary) {
                 summary.files += 1;
                 let location = Location {
                     path: &path,
@@ -210,7 +210,7 @@ impl<'a> Run<'a> {
         let mut tar = Tar::new(stream);
         while let Some(entry) = tar.next()? {
             let name = usable_name(&entry.name, entry.cut, Some(location.path), summary);
-            if self.counts(&entry, &name, summary) {
+            if Self::counts(&entry, &name, summary) {
                 self.member(&mut Peeked::new(&mut tar.content())?, &name, location, summary);
             }
         }
@@ -267,7 +267,7 @@ impl<'a> Run<'a> {
     }
 
     /// Whether an entry of a tar is a file to read; everything else is counted.
-    fn counts(&mut self, entry: &Entry, path: &[u8], summary: &mut ScanSummary) -> bool {
+    fn counts(entry: &Entry, path: &[u8], summary: &mut ScanSummary) -> bool {
         let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let reason = match entry.kind {
             Kind::Directory => return false,

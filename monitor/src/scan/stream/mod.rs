@@ -16,7 +16,7 @@ use std::io::Read;
 
 use super::summary::ProblemKind;
 
-/// The longest name that is kept; what is longer is cut and reported (PATH_MAX of Linux).
+/// The longest name that is kept; what is longer is cut and reported (`PATH_MAX` of Linux).
 pub(super) const MAX_NAME: usize = 4096;
 
 /// Why an archive could not be read on.

@@ -89,9 +89,9 @@ impl<'r, R: Read> Zip<'r, R> {
             (0, 8) => Packing::Deflated,
             _ => Packing::Unread,
         };
-        let wide = zip64(&extra);
+        let (wide, wide_length) = zip64(&extra);
         let packed = match long(&header, 14) {
-            u32::MAX => wide.flatten(),
+            u32::MAX => wide_length,
             size => Some(u64::from(size)),
         };
         Ok(Some(Member {
@@ -100,7 +100,7 @@ impl<'r, R: Read> Zip<'r, R> {
             name,
             packing,
             packed: packed.filter(|size| flags & 8 == 0 || *size > 0),
-            described: (flags & 8 != 0).then_some(wide.is_some()),
+            described: (flags & 8 != 0).then_some(wide),
         }))
     }
 
@@ -181,15 +181,15 @@ fn long(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(four.unwrap_or_default())
 }
 
-/// The zip64 field if there is one, and the packed length in it.
-fn zip64(mut extra: &[u8]) -> Option<Option<u64>> {
+/// Whether there is a zip64 field, and the packed length in it.
+fn zip64(mut extra: &[u8]) -> (bool, Option<u64>) {
     while extra.len() >= 4 {
         let length = usize::from(short(extra, 2));
         if short(extra, 0) == 1 {
             let packed = extra.get(12..20).and_then(|eight| eight.try_into().ok());
-            return Some(packed.map(u64::from_le_bytes));
+            return (true, packed.map(u64::from_le_bytes));
         }
         extra = extra.get(4 + length..).unwrap_or_default();
     }
-    None
+    (false, None)
 }

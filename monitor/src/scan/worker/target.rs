@@ -48,7 +48,13 @@ impl Running {
                     return Ok(());
                 }
                 Response::Failed { reason } => return Err(refused(subject, &reason)),
-                other => take(other, rules, scan).map_err(|what| protocol_error(subject, what))?,
+                Response::Ready { .. }
+                | Response::Found(_)
+                | Response::Shape(_)
+                | Response::Layer { .. }
+                | Response::Shadow(_) => {
+                    take(response, rules, scan).map_err(|what| protocol_error(subject, what))?;
+                }
             }
         }
     }

@@ -22,24 +22,8 @@ const AGENT: &str = "LAYERWATCH_BIN";
 const ROUNDS: usize = 5;
 const OPENS: u32 = 20_000;
 
-/// What `cargo xtask bench` takes.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// What to measure
-    #[arg(value_enum)]
-    what: What,
-}
-
-/// A benchmark.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum What {
-    /// Added time per open and close
-    Kernel,
-}
-
 /// Builds the agent as it is shipped, and measures.
-pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let What::Kernel = options.what;
+pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
     if std::env::var_os(AGENT).is_some() {
         return kernel().map(|()| ExitCode::SUCCESS);
     }

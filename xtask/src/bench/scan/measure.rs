@@ -106,7 +106,7 @@ fn note_peaks(process: u32, peaks: &mut BTreeMap<u32, u64>) {
     let folder = format!("/proc/{process}");
     let status = files::read_text(Path::new(&format!("{folder}/status"))).unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok());
+    let peak: Option<u64> = peak.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse().ok());
     if let Some(peak) = peak {
         peaks
             .entry(process)

@@ -9,5 +9,7 @@ mod deploy;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod scan;
+#[cfg(test)]
 mod sinks;
 mod trust;

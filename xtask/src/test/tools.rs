@@ -14,7 +14,7 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 17] = [
+const INSTALLED: [&str; 18] = [
     "acl",
     "binutils",
     "buildah",
@@ -28,6 +28,7 @@ const INSTALLED: [&str; 17] = [
     "procps",
     "qemu-system-x86",
     "skopeo",
+    "strace",
     "systemd",
     "uidmap",
     "util-linux",

@@ -12,8 +12,8 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::super::engine::Peeked;
 use super::super::stream::decode::{Limit, decoder};
+use super::super::stream::peek::Peeked;
 use super::super::stream::section::Section;
 use super::super::stream::tar::{Kind, Tar};
 use super::super::stream::{Fault, MAGIC_BYTES, Magic, Stream, below_root, fill, magic};

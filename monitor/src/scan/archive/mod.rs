@@ -18,10 +18,11 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::engine::{FileFault, Peeked, Run, Scanner, identity, of_file};
+use super::engine::{FileFault, Run, Scanner, identity, of_file};
 use super::error::ScanError;
 use super::rules::hex;
 use super::stream::decode::{Limit, decoder};
+use super::stream::peek::Peeked;
 use super::stream::{Fault, Magic, Stream, magic, skip_by_reading};
 use super::summary::{ProblemKind, Progress, ScanSummary};
 use super::target::{ImageShape, Layout, Shadow, Shape};

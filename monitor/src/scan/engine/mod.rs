@@ -7,6 +7,7 @@
 //! `layerwatch scan`; never in the event plane.
 
 mod gate;
+mod location;
 mod prefilter;
 mod read;
 mod run;
@@ -26,9 +27,10 @@ use super::rules::{ClassSet, RuleError, RuleSet};
 use super::summary::{Progress, ScanSummary};
 use crate::model::{DevIno, Finding, KernelDev, LayerKey, Place};
 use gate::FileKind;
+pub(super) use location::judged_path;
 use prefilter::Prefilter;
 pub(super) use read::{FileFault, of_file};
-pub(super) use run::{Peeked, Run, judged_path};
+pub(super) use run::Run;
 use search::{Kept, Search};
 
 /// Findings of one layer that are handed out; the rest are counted as a problem.

@@ -7,14 +7,16 @@
 use std::cell::Cell;
 use std::io::Read;
 
+use super::location::{Location, judged_path, stem, usable_name};
 use super::read::{self, FileBuffer, FileFault, Source, Streamed};
 use super::search::{Kept, Search};
 use super::{MAX_LAYER_FINDINGS, Scanner, gate, walk};
 use crate::model::{DevIno, Finding, LayerKey, Place};
 use crate::scan::stream::decode::{Limit, decoder};
+use crate::scan::stream::peek::{Peeked, Plain};
 use crate::scan::stream::tar::{Entry, Kind, Tar};
 use crate::scan::stream::zip::{Packing, Zip};
-use crate::scan::stream::{Fault, MAGIC_BYTES, Magic, Stream, below_root, fill, magic};
+use crate::scan::stream::{Fault, MAGIC_BYTES, Magic, Stream, magic};
 use crate::scan::summary::{ProblemKind, Progress, ScanSummary, SkipReason};
 
 const PROGRESS_BYTES: u64 = 32 << 20;
@@ -23,29 +25,6 @@ const PROGRESS_FILES: u64 = 2_000;
 const LEAST_ARCHIVE: u64 = 20;
 /// Marks a deletion (OCI image spec, layer.md, "Whiteouts").
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
-
-/// Where something that is searched lies.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::scan) struct Location<'a> {
-    /// Below the layer's root.
-    pub(in crate::scan) path: &'a [u8],
-    /// In the archive at that path.
-    pub(in crate::scan) member: Option<&'a [u8]>,
-    /// The inode that was opened.
-    pub(in crate::scan) key: DevIno,
-}
-
-impl Location<'_> {
-    /// The path that rules judge: a member lies below its archive.
-    pub(in crate::scan) fn judged(&self) -> Vec<u8> {
-        judged_path(self.path, self.member)
-    }
-}
-
-/// The path that rules judge: a member lies below its archive.
-pub(in crate::scan) fn judged_path(path: &[u8], member: Option<&[u8]>) -> Vec<u8> {
-    member.map_or_else(|| path.to_vec(), |member| [path, member].join(&b'/'))
-}
 
 /// See the module.
 pub(in crate::scan) struct Run<'a> {
@@ -236,7 +215,7 @@ impl<'a> Run<'a> {
             }
             let take = |content: &mut dyn Read| -> Result<(), Fault> {
                 if !member.is_directory {
-                    let mut plain = Plain(content);
+                    let mut plain = Plain::new(content);
                     self.member(&mut Peeked::new(&mut plain)?, &name, location, summary);
                 }
                 Ok(())
@@ -342,87 +321,3 @@ fn progress_of(summary: &ScanSummary) -> Progress {
         bytes: summary.bytes,
     }
 }
-
-/// The name under which an entry is reported; what is wrong with it is counted.
-fn usable_name(name: &[u8], cut: bool, archive: Option<&[u8]>, summary: &mut ScanSummary) -> Vec<u8> {
-    let (mut clean, leads_out) = below_root(name);
-    if clean.is_empty() || clean.contains(&0) {
-        clean = b"(unnamed)".to_vec();
-    }
-    for (is_so, kind) in [(leads_out, ProblemKind::Name), (cut, ProblemKind::NameTooLong)] {
-        if is_so {
-            match archive {
-                Some(archive) => summary.problem(kind, &judged_path(archive, Some(&clean)), None),
-                None => summary.problem(kind, &clean, None),
-            }
-        }
-    }
-    clean
-}
-
-/// The name of the one file in a compressed file.
-fn stem(path: &[u8]) -> &[u8] {
-    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    match name.iter().rposition(|byte| *byte == b'.') {
-        Some(dot) if dot > 0 => name.get(..dot).unwrap_or(name),
-        _ => name,
-    }
-}
-
-/// A reader without a faster way to pass over bytes.
-struct Plain<'r>(&'r mut dyn Read);
-
-impl Read for Plain<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Stream for Plain<'_> {}
-
-/// A stream whose first bytes are known and still come.
-pub(in crate::scan) struct Peeked<'r> {
-    head: [u8; MAGIC_BYTES],
-    filled: usize,
-    at: usize,
-    rest: &'r mut dyn Stream,
-}
-
-impl<'r> Peeked<'r> {
-    pub(in crate::scan) fn new(rest: &'r mut dyn Stream) -> Result<Self, Fault> {
-        let mut head = [0; MAGIC_BYTES];
-        let filled = fill(rest, &mut head)?;
-        Ok(Self {
-            head,
-            filled,
-            at: 0,
-            rest,
-        })
-    }
-
-    pub(in crate::scan) fn head(&self) -> &[u8] {
-        self.head.get(..self.filled).unwrap_or_default()
-    }
-
-    /// The first bytes come again.
-    fn rewind(&mut self) {
-        self.at = 0;
-    }
-}
-
-impl Read for Peeked<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let known = self.head.get(self.at..self.filled).unwrap_or_default();
-        if known.is_empty() {
-            return self.rest.read(buffer);
-        }
-        let length = known.len().min(buffer.len());
-        for (to, from) in buffer.iter_mut().zip(known) {
-            *to = *from;
-        }
-        self.at += length;
-        Ok(length)
-    }
-}
-
-impl Stream for Peeked<'_> {}

@@ -6,6 +6,7 @@
 //! is read here and the decoders are theirs. Used by `engine` for archives in layers and by `archive` for images.
 
 pub(super) mod decode;
+pub(super) mod peek;
 pub(super) mod section;
 pub(super) mod tar;
 #[cfg(test)]

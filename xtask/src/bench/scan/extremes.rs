@@ -17,12 +17,15 @@ const LINE_BYTES: u64 = 1_000_000_000;
 const MANY: u64 = 3_000_000;
 const PER_FOLDER: u64 = 10_000;
 
+/// Makes files in a folder; how many bytes they have.
+type Make = fn(&Path) -> Result<u64>;
+
 /// Measures each, one after the other.
 pub(super) fn run(folder: &Path, agent: &Path) -> Result<()> {
     let state = folder.join("state");
     say::output(b"\n| layerwatch on | wall, s | processor, s | MB/s per core | peak memory, MB |\n|---|---|---|---|---|\n");
     let place = folder.join("extremes");
-    let tests: [(&str, fn(&Path) -> Result<u64>); 3] = [
+    let tests: [(&str, Make); 3] = [
         ("one file of 10 GB", huge),
         ("one line of 1 GB", line),
         ("3 million files", many),

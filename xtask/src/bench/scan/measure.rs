@@ -15,7 +15,7 @@ use crate::files;
 
 const LOOK: Duration = Duration::from_millis(10);
 /// Beyond this a program is ended; what it cost so far would be no figure.
-const LONGEST: Duration = Duration::from_secs(1800);
+const LONGEST: Duration = Duration::from_mins(30);
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]

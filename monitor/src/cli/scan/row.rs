@@ -1,6 +1,6 @@
 //! One finding as it is printed.
 //!
-//! Invariant: everything in it is escaped already; the keys are a contract (docs/schema.md). Made by `gather`, and by
+//! Invariant: everything in it is escaped already; the keys are a contract (docs/scan.md). Made by `gather`, and by
 //! `explain` for one path.
 
 use serde::Serialize;

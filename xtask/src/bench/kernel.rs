@@ -1,101 +1,134 @@
-//! `cargo xtask bench kernel`: what the agent adds to an open, side by side in one run.
+//! `cargo xtask bench kernel`: added time on this machine's kernel, or added instructions on other kernels.
 //!
-//! Each round measures without the agent and with it, so that a drift of the machine meets both; the least of the rounds
-//! counts. Figures decide no test. The first call builds and then measures as root in a process of its own.
+//! The measuring is `layerwatch-cost`'s (tests/cost); here it is built with the agent as it is shipped, started as root in
+//! a mount namespace of its own or in a virtual machine, and what it reports is made into tables.
 
-use std::ffi::OsString;
-use std::fs::File;
-use std::hint::black_box;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-use std::time::Instant;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-use layerwatch_tests::scene::{Agent, KEY, Scene};
+use anyhow::{Context as _, Result, ensure};
+use layerwatch_tests::cost::{Plan, Report, Unit};
 
-use crate::test::tools;
+use super::{KernelOptions, page, peers, tables};
+use crate::vm::kernel::Kernel;
 use crate::workspace::Workspace;
-use crate::{build, process, say, setup};
+use crate::{build, process, say, setup, vm};
 
-const AGENT: &str = "LAYERWATCH_BIN";
-const ROUNDS: usize = 5;
-const OPENS: u32 = 20_000;
+/// The measuring program.
+const COST: &str = "layerwatch-cost";
+const ROUNDS_HERE: usize = 6;
+/// Instructions hardly vary.
+const ROUNDS_IN_MACHINE: usize = 2;
+/// A machine that counts instructions runs some fifty million of them a second.
+const MACHINE_SECONDS: u64 = 3000;
+/// bpftrace's compiler wants room.
+const MACHINE_MIB: u32 = 2048;
 
-/// Builds the agent as it is shipped, and measures.
-pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
-    if std::env::var_os(AGENT).is_some() {
-        return kernel().map(|()| ExitCode::SUCCESS);
-    }
+/// Builds and measures.
+pub(super) fn run(workspace: &Workspace, options: &KernelOptions) -> Result<()> {
     let toolchain = setup::run(workspace)?;
     build::kernel_programs(workspace, &toolchain)?;
-    let agent = build::agent(workspace, &build::Options { release: true })?;
-    tools::install(workspace)?;
-    let variable = |name: &str, value: OsString| {
-        let mut pair = OsString::from(format!("{name}="));
-        pair.push(value);
-        pair
+    let release = build::Options { release: true };
+    let programs = Programs {
+        agent: build::agent(workspace, &release)?,
+        cost: cost(workspace)?,
+        peers: peers::unpack(workspace)?,
     };
-    let error = process::elevated("env")?
-        .arg(variable("PATH", tools::path(workspace)?))
-        .arg(variable(AGENT, agent.into_os_string()))
-        .arg(std::env::current_exe()?)
-        .args(["bench", "kernel"])
-        .exec();
-    Err(error).context("cannot start the measurement")
-}
-
-fn kernel() -> Result<()> {
-    let scene = Scene::new()?;
-    scene.store.build(&scene.tree()?, "localhost/bench:1", false)?;
-    let unrelated = scene.path().join("unrelated");
-    std::fs::write(&unrelated, "")?;
-    let of_store = |name: &str| -> Result<PathBuf> {
-        scene
-            .store
-            .find(name)?
-            .pop()
-            .with_context(|| format!("{name} is in no layer"))
-    };
-    let files = [
-        ("a file elsewhere (/dev/null)", PathBuf::from("/dev/null")),
-        ("an unrelated file on the store's device", unrelated),
-        ("an ordinary file of a layer", of_store("etc/motd")?),
-        ("a file with a finding", of_store(KEY)?),
-    ];
-    let mut least = [[f64::INFINITY; 2]; 4];
-    for round in 0..ROUNDS {
-        for with in [false, true] {
-            let agent = with
-                .then(|| Agent::start(&scene, &format!("agent-{round}"), &[]))
-                .transpose()?;
-            if let Some(agent) = &agent {
-                agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
-            }
-            for ((_, file), least) in files.iter().zip(&mut least) {
-                let [idle, watched] = least;
-                let slot = if with { watched } else { idle };
-                *slot = slot.min(nanoseconds(file)?);
-            }
-        }
+    if options.vm.is_empty() {
+        let report = here(&programs, options)?;
+        return show(workspace, "here", Unit::Nanoseconds, &report);
     }
-    say::output(b"| open and close of | without, ns | with the agent, ns | added, ns | ratio |\n|---|---|---|---|---|\n");
-    for ((what, _), [without, with]) in files.iter().zip(least) {
-        let added = with - without;
-        let row = format!(
-            "| {what} | {without:.0} | {with:.0} | {added:.0} | {:.2} |\n",
-            with / without
-        );
-        say::output(row.as_bytes());
+    for kernel in &options.vm {
+        let report = in_machine(workspace, &programs, *kernel, options)?;
+        show(workspace, kernel.name(), Unit::Instructions, &report)?;
     }
     Ok(())
 }
 
-/// The mean time of one open and close over many.
-fn nanoseconds(file: &Path) -> Result<f64> {
-    let begun = Instant::now();
-    for _ in 0..OPENS {
-        black_box(File::open(file)?);
-    }
-    Ok(begun.elapsed().as_secs_f64() * 1e9 / f64::from(OPENS))
+struct Programs {
+    agent: PathBuf,
+    cost: PathBuf,
+    peers: PathBuf,
+}
+
+fn cost(workspace: &Workspace) -> Result<PathBuf> {
+    let mut command = workspace.cargo();
+    command.args([
+        "build",
+        "--release",
+        "--package",
+        "layerwatch-tests",
+        "--bin",
+        COST,
+    ]);
+    process::run(&mut command)?;
+    Ok(workspace.target.join("release").join(COST))
+}
+
+fn here(programs: &Programs, options: &KernelOptions) -> Result<Report> {
+    let plan = Plan {
+        agent: programs.agent.clone(),
+        peers: programs.peers.clone(),
+        tiers: Vec::new(),
+        audit: options.audit,
+        unit: Unit::Nanoseconds,
+        rounds: options.rounds.unwrap_or(ROUNDS_HERE),
+        threads: vec![1, 2],
+    };
+    let mut command = process::elevated("unshare")?;
+    command
+        .args(["--mount", "--propagation", "private"])
+        .arg(&programs.cost);
+    command.arg("measure").arg(serde_json::to_string(&plan)?);
+    command.stderr(std::process::Stdio::inherit());
+    let printed = process::output(&mut command)?;
+    serde_json::from_str(&printed).context("cannot read the report")
+}
+
+fn in_machine(
+    workspace: &Workspace,
+    programs: &Programs,
+    kernel: Kernel,
+    options: &KernelOptions,
+) -> Result<Report> {
+    let plan = Plan {
+        agent: "/bin/layerwatch".into(),
+        peers: "/share".into(),
+        tiers: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
+        audit: true,
+        unit: Unit::Instructions,
+        rounds: options.rounds.unwrap_or(ROUNDS_IN_MACHINE),
+        threads: vec![1],
+    };
+    let words = [
+        format!("/bin/{COST}"),
+        "measure".to_owned(),
+        serde_json::to_string(&plan)?,
+    ];
+    let options = vm::Options {
+        share: Some(programs.peers.clone()),
+        memory: MACHINE_MIB,
+        timeout: MACHINE_SECONDS,
+        count_instructions: true,
+        ..vm::Options::new(kernel, words.to_vec())
+    };
+    let inside = [
+        (programs.agent.clone(), "layerwatch".to_owned()),
+        (programs.cost.clone(), COST.to_owned()),
+    ];
+    let mut report = None;
+    let status = vm::boot(workspace, &options, &inside, &mut |line| {
+        let line = String::from_utf8_lossy(line);
+        match serde_json::from_str(line.trim()) {
+            Ok(read) => report = Some(read),
+            Err(_) => say::progress(line.trim_end()),
+        }
+    })?;
+    ensure!(status == 0, "the measurement ended with status {status}");
+    report.context("the machine printed no report")
+}
+
+fn show(workspace: &Workspace, section: &str, unit: Unit, report: &Report) -> Result<()> {
+    let tables = tables::of(report, unit)?;
+    say::output(tables.as_bytes());
+    page::update(workspace, &format!("kernel {section}"), &tables)
 }

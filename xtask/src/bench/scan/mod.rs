@@ -11,10 +11,11 @@ mod measure;
 mod rivals;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::Result;
 
+use super::ScanOptions;
 use crate::workspace::Workspace;
 use crate::{build, say, setup};
 use corpora::Corpus;
@@ -22,7 +23,7 @@ use measure::{Cost, measure};
 use rivals::Program;
 
 /// Measures and prints tables for docs/performance.md.
-pub(super) fn run(workspace: &Workspace, rounds: usize) -> Result<ExitCode> {
+pub(super) fn run(workspace: &Workspace, options: &ScanOptions) -> Result<()> {
     let toolchain = setup::run(workspace)?;
     build::kernel_programs(workspace, &toolchain)?;
     let agent = build::agent(workspace, &build::Options { release: true })?;
@@ -30,7 +31,7 @@ pub(super) fn run(workspace: &Workspace, rounds: usize) -> Result<ExitCode> {
     let corpora = corpora::make(&folder)?;
     let programs = rivals::all(workspace, &folder, &agent)?;
     let mut best: Vec<Vec<Option<Cost>>> = vec![vec![None; corpora.len()]; programs.len()];
-    for round in 0..rounds {
+    for round in 0..options.rounds {
         for (corpus_index, corpus) in corpora.iter().enumerate() {
             for (program, costs) in programs.iter().zip(&mut best) {
                 say::progress(&format!(
@@ -47,8 +48,7 @@ pub(super) fn run(workspace: &Workspace, rounds: usize) -> Result<ExitCode> {
         }
     }
     table(&corpora, &programs, &best);
-    extremes::run(&folder, &agent)?;
-    Ok(ExitCode::SUCCESS)
+    extremes::run(&folder, &agent, options.quick)
 }
 
 fn table(corpora: &[Corpus], programs: &[Program], best: &[Vec<Option<Cost>>]) {

@@ -34,7 +34,7 @@ pub use clock::now;
 use events::EventTask;
 use housekeeping::Housekeeping;
 pub use start::{Preflight, Started, start, worker};
-pub(crate) use start::{preference, survey_options};
+pub(crate) use start::{preference, rule_files, survey_options};
 
 /// Frames that may wait for the event plane: at 568 bytes each, 9 MB.
 const FRAMES: usize = 16 * 1024;

@@ -4,7 +4,7 @@
 //! commands `run` and `record`.
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,12 +17,14 @@ use crate::enrich::host_facts;
 use crate::kernel::{self, Canary, Choice, KernelError, Tier, TierPreference, Tracer};
 use crate::knowledge::HostFacts;
 use crate::privilege;
-use crate::scan::{FingerprintKey, ScanWorker, WorkerOptions};
+use crate::scan::{FingerprintKey, RuleFile, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
 use crate::telemetry::happenings::KernelAttached;
 use crate::telemetry::{self, Hook, Metrics};
 
 const KEY_BYTES: usize = 32;
+/// A rule table has at most this many bytes; all together have a limit of their own.
+const MAX_RULE_FILE: u64 = 1 << 20;
 
 /// The agent, attached and with its privileges given up, not running yet.
 #[derive(Debug)]
@@ -148,9 +150,20 @@ pub fn worker(config: &Config, on_start: impl FnMut(u32) + Send + Sync + 'static
     let options = WorkerOptions {
         program: "/proc/self/exe".into(),
         key: fingerprint_key(&config.state_directory)?,
+        rules: rule_files(&config.scan.rules)?,
         on_start: Box::new(on_start),
     };
     ScanWorker::new(options).context("load the scan rules")
+}
+
+/// The user's rule tables.
+pub(crate) fn rule_files(paths: &[PathBuf]) -> Result<Vec<RuleFile>> {
+    let read = |path: &PathBuf| {
+        let text = bounded::read_text(path, MAX_RULE_FILE).context("read a rule table")?;
+        let name = path.display().to_string();
+        Ok(RuleFile { name, text })
+    };
+    paths.iter().map(read).collect()
 }
 
 /// The node's key, made at the first start; a process that may not keep one uses a key of its own for this run.

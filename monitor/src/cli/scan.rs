@@ -28,6 +28,9 @@ pub(super) struct ScanArguments {
     /// Exit with 3 if something at or above this severity is found
     #[arg(long, value_name = "SEVERITY", value_parser = severity)]
     fail_on: Option<Severity>,
+    /// A file with rules of your own; may be given several times
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
     /// No progress bar
     #[arg(long, short)]
     quiet: bool,
@@ -135,6 +138,7 @@ impl Item for FindingRow {
 
 /// Scans, prints the findings, worst first.
 pub(super) fn scan(context: &Context, arguments: &ScanArguments) -> Result<Done> {
+    let context = &super::rules::with_own(context, &arguments.rules)?;
     let mut findings = block_on(async {
         let mut findings = Vec::new();
         let (directories, images): (Vec<_>, Vec<_>) = arguments

@@ -59,13 +59,40 @@ pub enum Category {
     Account,
     /// Kubernetes credentials.
     Kubernetes,
+    /// What runs and configures machines: Vault, Terraform, Ansible, monitoring.
+    Infrastructure,
+    /// VPN, wireless, SNMP, file transfer.
+    Network,
+    /// Chat, mail and telephony services.
+    Messaging,
+    /// Payment services.
+    Payment,
+    /// Other services' keys.
+    Api,
     /// Anything else with a password or token in it.
     Generic,
 }
 
 impl Category {
     /// All, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
+        Self::PrivateKey,
+        Self::Cloud,
+        Self::Forge,
+        Self::Registry,
+        Self::Database,
+        Self::Account,
+        Self::Kubernetes,
+        Self::Infrastructure,
+        Self::Network,
+        Self::Messaging,
+        Self::Payment,
+        Self::Api,
+        Self::Generic,
+    ];
+
+    /// Those that metrics tell apart: each costs a series for every severity. The others count as generic.
+    pub const COUNTED: [Self; 8] = [
         Self::PrivateKey,
         Self::Cloud,
         Self::Forge,
@@ -75,6 +102,16 @@ impl Category {
         Self::Kubernetes,
         Self::Generic,
     ];
+
+    /// What it counts as in metrics.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        if Self::COUNTED.contains(&self) {
+            self
+        } else {
+            Self::Generic
+        }
+    }
 
     /// The name in output and in metric labels.
     pub fn as_str(self) -> &'static str {
@@ -86,6 +123,11 @@ impl Category {
             Self::Database => "database",
             Self::Account => "account",
             Self::Kubernetes => "kubernetes",
+            Self::Infrastructure => "infrastructure",
+            Self::Network => "network",
+            Self::Messaging => "messaging",
+            Self::Payment => "payment",
+            Self::Api => "api",
             Self::Generic => "generic",
         }
     }

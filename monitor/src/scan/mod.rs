@@ -8,6 +8,7 @@
 
 mod engine;
 mod error;
+mod examples;
 mod image_config;
 mod redact;
 mod rules;
@@ -18,8 +19,9 @@ mod worker;
 
 pub use engine::Scanner;
 pub use error::ScanError;
+pub use examples::{ExampleFault, example_faults};
 pub use redact::FingerprintKey;
-pub use rules::{Rule, RuleError, RuleSet};
+pub use rules::{Rule, RuleError, RuleFile, RuleSet};
 pub use summary::{LayerRequest, LayerScan, Problem, ProblemKind, Progress, ScanSummary, SkipReason};
 pub use visibility::visibility;
 pub use worker::{ImageRequest, ScanWorker, WorkerOptions, worker_main};

@@ -120,11 +120,25 @@ impl Scanner {
         summary
     }
 
-    /// The findings in a text of an image configuration.
-    pub(super) fn scan_text(&self, text: &[u8]) -> Vec<Kept> {
-        let mut search = Search::new(self, ClassSet::default(), FileKind::Image);
+    /// The rules that match in a file of that path and content, by number; `muted` is left out.
+    pub(super) fn scan_bytes(&self, path: &[u8], content: &[u8], muted: Option<usize>) -> Vec<Kept> {
+        let classes = self.rules.classes().of(path);
+        let kind = gate::kind(content, self.config_class(), classes);
+        let mut search = Search::new(self, classes, kind).without(muted);
+        search.buffer(content, 0, content.len(), true);
+        search.finish().kept
+    }
+
+    /// The same in a text of an image configuration.
+    pub(super) fn scan_text_without(&self, text: &[u8], muted: Option<usize>) -> Vec<Kept> {
+        let mut search = Search::new(self, ClassSet::default(), FileKind::Image).without(muted);
         search.buffer(text, 0, text.len(), true);
         search.finish().kept
+    }
+
+    /// The findings in a text of an image configuration.
+    pub(super) fn scan_text(&self, text: &[u8]) -> Vec<Kept> {
+        self.scan_text_without(text, None)
     }
 
     /// What a kept match becomes outside.

@@ -49,6 +49,8 @@ pub(super) struct Search<'s> {
     scanner: &'s Scanner,
     classes: ClassSet,
     kind: FileKind,
+    /// A rule that is left out.
+    muted: Option<usize>,
     /// For each rule: before this place in the buffer everything was searched.
     searched: Vec<usize>,
     pending: Vec<Pending>,
@@ -66,6 +68,7 @@ impl<'s> Search<'s> {
             scanner,
             classes,
             kind,
+            muted: None,
             searched: vec![0; scanner.rules.rules().len()],
             pending: Vec::new(),
             secrets: Vec::new(),
@@ -73,6 +76,12 @@ impl<'s> Search<'s> {
             base: 0,
             lines: 0,
         }
+    }
+
+    /// The same search without the rule of that number.
+    pub(super) fn without(mut self, rule: Option<usize>) -> Self {
+        self.muted = rule;
+        self
     }
 
     /// Searches for matches whose hit lies in `from..limit`; `first` if the buffer begins where the file does.
@@ -84,13 +93,16 @@ impl<'s> Search<'s> {
         let part = buffer.get(from..).unwrap_or_default();
         scanner.prefilter.each_hit(self.kind, part, |at, index| {
             let at = from + at;
-            if let Some(rule) = rules.get(index).filter(|rule| at < limit && self.applies(rule)) {
+            if let Some(rule) = rules
+                .get(index)
+                .filter(|rule| at < limit && self.applies(index, rule))
+            {
                 let span = at.saturating_sub(rule.before).max(floor)..at + rule.after;
                 self.span(index, rule, buffer, at, span);
             }
         });
         for (index, rule) in rules.iter().enumerate() {
-            if !self.applies(rule) {
+            if !self.applies(index, rule) {
                 continue;
             }
             match rule.trigger {
@@ -105,8 +117,10 @@ impl<'s> Search<'s> {
         self.settle(buffer);
     }
 
-    fn applies(&self, rule: &Rule) -> bool {
-        self.kind.has(rule.scope) && (rule.classes.is_empty() || rule.classes.meets(self.classes))
+    fn applies(&self, index: usize, rule: &Rule) -> bool {
+        self.kind.has(rule.scope)
+            && self.muted != Some(index)
+            && (rule.classes.is_empty() || rule.classes.meets(self.classes))
     }
 
     /// Runs a rule's expression for matches that begin in `span`, unless an earlier hit did so up to `hit`.
@@ -115,12 +129,15 @@ impl<'s> Search<'s> {
         if hit < searched {
             return;
         }
+        let Some(regex) = rule.regex.regex() else {
+            return;
+        };
         let haystack = buffer
             .get(..(span.end + rule.after).min(buffer.len()))
             .unwrap_or_default();
         let mut at = span.start.max(searched);
         while at < haystack.len() {
-            let Some(captures) = rule.regex.captures_at(haystack, at) else {
+            let Some(captures) = regex.captures_at(haystack, at) else {
                 break;
             };
             let (Some(whole), Some(secret)) = (captures.get(0), captures.name("secret")) else {

@@ -5,7 +5,9 @@
 //! beginning of a key, the validation its end. Called by `engine` for each match of a rule's expression.
 
 mod account;
+mod binary;
 mod checksum;
+mod encoded;
 mod keystore;
 mod pem;
 mod ssh;
@@ -52,6 +54,42 @@ pub(super) enum Validation {
     PypiMacaroon,
     /// Forty characters as random as an AWS secret access key.
     AwsSecret,
+    /// `SSH.COM`'s private key format.
+    Ssh2,
+    /// A PEM key with a label of its own and random bytes inside.
+    PemRaw,
+    /// PEM around an encrypted key in JSON.
+    PemJson,
+    /// A `PuTTY` private key file, encrypted.
+    PuttyEncrypted,
+    /// A key in `GnuPG`'s S-expressions.
+    Sexp,
+    /// An `OpenPGP` secret-key packet.
+    OpenpgpPacket,
+    /// A keystore of Bouncy Castle.
+    BouncyCastle,
+    /// A Kerberos keytab.
+    Keytab,
+    /// Bytes that look random from the group on.
+    RandomBytes,
+    /// Bech32 with its checksum.
+    Bech32,
+    /// Base58 with its checksum.
+    Base58Check,
+    /// Secret keys of minisign and signify.
+    SignerKey,
+    /// A key of `OpenVPN`.
+    OpenvpnKey,
+    /// Base64 of any random bytes.
+    Base64Random,
+    /// Base64 of a private key in DER.
+    Base64Der,
+    /// The body of an Ansible vault.
+    AnsibleVault,
+    /// A value of a Kubernetes `Secret`.
+    SecretData,
+    /// A JSON web token.
+    Jwt,
     /// A token that has to look random and not like an example.
     Token,
     /// A password by its place: anything but a placeholder.
@@ -112,7 +150,7 @@ impl Validation {
             Self::PemEncrypted => pem::judge(matched, true),
             Self::PemBase64 => pem::judge_base64(matched),
             Self::Armor => pem::judge_armor(matched),
-            Self::Putty => ssh::judge_putty(matched),
+            Self::Putty => ssh::judge_putty(matched, false),
             Self::JavaKeystore => keystore::judge_java(matched),
             Self::Pkcs12 => keystore::judge_pkcs12(matched),
             Self::Crc32Base62 => checksum::is_crc32_base62(matched.haystack.get(matched.whole.clone())?)
@@ -125,6 +163,24 @@ impl Validation {
             Self::ServiceAccountJwt => token::judge_service_account(matched),
             Self::PypiMacaroon => token::judge_pypi(matched),
             Self::AwsSecret => token::is_aws_secret(matched.bytes()).then(|| matched.accept_group()),
+            Self::Ssh2 => pem::judge_ssh2(matched),
+            Self::PemRaw => pem::judge_raw(matched),
+            Self::PemJson => pem::judge_json(matched),
+            Self::PuttyEncrypted => ssh::judge_putty(matched, true),
+            Self::Sexp => binary::judge_sexp(matched),
+            Self::OpenpgpPacket => binary::judge_openpgp(matched),
+            Self::BouncyCastle => binary::judge_bouncy_castle(matched),
+            Self::Keytab => binary::judge_keytab(matched),
+            Self::RandomBytes => binary::judge_random(matched),
+            Self::Bech32 => encoded::judge_bech32(matched),
+            Self::Base58Check => encoded::judge_base58(matched),
+            Self::SignerKey => encoded::judge_signer(matched),
+            Self::OpenvpnKey => encoded::judge_openvpn(matched),
+            Self::Base64Random => encoded::judge_base64(matched),
+            Self::Base64Der => encoded::judge_base64_der(matched),
+            Self::AnsibleVault => encoded::judge_vault(matched),
+            Self::SecretData => encoded::judge_secret_data(matched),
+            Self::Jwt => token::judge_jwt(matched),
             Self::Token => token::judge(matched),
             Self::Password => value::is_password(matched.bytes()).then(|| matched.accept_group()),
             Self::GenericValue => value::is_generic(matched.bytes()).then(|| matched.accept_group()),

@@ -69,6 +69,32 @@ pub(super) fn judge_armor(matched: &Match<'_>) -> Option<Accepted> {
     (tag == 5 && body.decoded.len() >= MIN_KEY).then(|| matched.accept(length, body.decoded))
 }
 
+/// Judges a key of `SSH.COM`: its lines decode to the format's magic number (draft-galb-secsh-publickeyfile).
+pub(super) fn judge_ssh2(matched: &Match<'_>) -> Option<Accepted> {
+    let tail = matched.tail();
+    let length = find(tail, b"---- END ")?;
+    let body = decode(tail.get(..length)?)?;
+    (body.decoded.starts_with(&[0x3f, 0x6f, 0xf9, 0xeb]) && body.decoded.len() >= MIN_KEY)
+        .then(|| matched.accept(length, body.decoded))
+}
+
+/// Judges a key whose body is random bytes, 32 or more.
+pub(super) fn judge_raw(matched: &Match<'_>) -> Option<Accepted> {
+    let length = find(matched.tail(), END)?;
+    let body = decode(matched.tail().get(..length)?)?;
+    (body.decoded.len() >= 32 && super::token::distinct(&body.decoded) >= 16)
+        .then(|| matched.accept(length, body.decoded))
+}
+
+/// Judges a key whose body is a JSON object with a key derivation and a ciphertext, as cosign writes it.
+pub(super) fn judge_json(matched: &Match<'_>) -> Option<Accepted> {
+    let length = find(matched.tail(), END)?;
+    let body = decode(matched.tail().get(..length)?)?;
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&body.decoded).ok()?;
+    (object.contains_key("kdf") && object.contains_key("ciphertext"))
+        .then(|| matched.accept(length, body.decoded))
+}
+
 /// Whether a decoded body is what its header says, and if so whether it is encrypted.
 fn structure(header: &[u8], body: &Body) -> Option<bool> {
     let decoded = body.decoded.as_slice();

@@ -20,8 +20,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 pub use child::worker_main;
 
 use super::error::ScanError;
-use super::redact::FingerprintKey;
-use super::rules::RuleSet;
+use super::redact::{FingerprintKey, Secret};
+use super::rules::{RuleFile, RuleSet};
 use super::summary::{LayerRequest, LayerScan, ScanSummary};
 use crate::model::{Finding, ImageId, LayerKey, StoreId};
 use protocol::{Hello, MAX_LINE, Request, Response, WireFinding};
@@ -54,6 +54,8 @@ pub struct WorkerOptions {
     pub program: PathBuf,
     /// The node's key for fingerprints.
     pub key: FingerprintKey,
+    /// The user's rule tables, which come before the built-in ones.
+    pub rules: Vec<RuleFile>,
     /// Told the process id of each new worker before it opens any file of a layer.
     pub on_start: Box<dyn FnMut(u32) + Send + Sync>,
 }
@@ -101,7 +103,7 @@ impl fmt::Display for Subject {
 impl ScanWorker {
     /// A worker that is not started yet.
     pub fn new(options: WorkerOptions) -> Result<Self, ScanError> {
-        let rules = RuleSet::builtin()?;
+        let rules = RuleSet::with(&options.rules)?;
         Ok(Self {
             options,
             rules,
@@ -205,7 +207,8 @@ impl ScanWorker {
             layer: None,
             name: "nothing yet".to_owned(),
         };
-        let greeting = running.greet(&self.options.key, self.rules.digest(), &subject);
+        let hello = Hello::line(&self.options.key, &self.options.rules);
+        let greeting = running.greet(&hello, self.rules.digest(), &subject);
         match tokio::time::timeout(START_DEADLINE, greeting).await {
             Ok(greeted) => greeted?,
             Err(_) => return Err(ScanError::Start(std::io::ErrorKind::TimedOut.into())),
@@ -216,13 +219,7 @@ impl ScanWorker {
 
 impl Running {
     /// Hands over the key; the worker says that it is confined and has the same rules.
-    async fn greet(
-        &mut self,
-        key: &FingerprintKey,
-        digest: &str,
-        subject: &Subject,
-    ) -> Result<(), ScanError> {
-        let hello = Hello::line(key);
+    async fn greet(&mut self, hello: &Secret, digest: &str, subject: &Subject) -> Result<(), ScanError> {
         self.stdin
             .write_all(hello.bytes())
             .await

@@ -9,9 +9,13 @@
 use bytemuck::{Pod, Zeroable};
 
 mod offsets;
+mod process;
 mod record;
 
 pub use offsets::Offsets;
+pub use process::{
+    ARGUMENTS_LENGTH, PROGRAM_PATH_LENGTH, ProcessExec, ProcessHead, process_flags, process_kinds,
+};
 pub use record::{
     COMM_LENGTH, COMPONENT_LENGTH, CredentialRecord, NO_ID, PATH_LENGTH, Record, flags, hooks, kinds,
 };
@@ -102,6 +106,8 @@ pub const ROOTS_CAPACITY: u32 = 1 << 16;
 pub const DEVICES_CAPACITY: u32 = 1024;
 /// Size of the ring buffer in bytes.
 pub const RING_BYTES: u32 = 8 << 20;
+/// Size of the ring buffer for process events in bytes.
+pub const PROCESS_RING_BYTES: u32 = 2 << 20;
 /// How long an ordinary file's repeat is counted instead of reported, nanoseconds.
 pub const REPEAT_WINDOW_NS: u64 = 10_000_000_000;
 
@@ -114,6 +120,7 @@ mod tests {
         assert_eq!((size_of::<InodeKey>(), align_of::<InodeKey>()), (16, 8));
         assert_eq!((size_of::<Watch>(), size_of::<Counters>()), (8, 72));
         assert_eq!((size_of::<CredentialRecord>(), size_of::<Record>()), (36, 568));
+        assert_eq!((size_of::<ProcessHead>(), size_of::<ProcessExec>()), (64, 664));
         assert_eq!(WIRE_VERSION, 1);
     }
 }

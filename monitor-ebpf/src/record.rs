@@ -53,6 +53,8 @@ pub mod hooks {
     pub const FEXIT_PERMISSION: u16 = 6;
     /// `fexit/security_file_receive`.
     pub const FEXIT_RECEIVE: u16 = 7;
+    /// `tp_btf` on `sched_process_fork`, `sched_process_exec` and `sched_process_exit`: no accesses, a ring of its own.
+    pub const PROCESS: u16 = 8;
 }
 
 /// Bits of `Record::flags`.

@@ -166,9 +166,21 @@ fn the_rules_do_what_their_tests_say() -> Result<()> {
         ("min by (job, instance)", "max by (job, instance)"),
         ("> 900", "> 90000"),
         ("outcome=\"ring-full\"", "outcome=\"ringfull\""),
+        (",hook!=\"process\"", ""),
+        ("{hook!=\"process\"}", ""),
+        ("{reason!=\"process-table-full\"}[10m]", "[10m]"),
         (
-            "layerwatch_stage_dropped_total[10m]",
-            "layerwatch_stage_dropped_total[1s]",
+            "{reason!=\"process-table-full\"}[10m]",
+            "{reason!=\"process-table-full\"}[1s]",
+        ),
+        ("{hook=\"process\"} == 0", "{hook=\"process\"} == 2"),
+        (
+            "{hook=\"process\",outcome=\"ring-full\"}[10m]",
+            "{hook=\"process\",outcome=\"ring-full\"}[1s]",
+        ),
+        (
+            "{reason=\"process-table-full\"}[10m]",
+            "{reason=\"process-table-full\"}[1s]",
         ),
         (
             "layerwatch_sink_dropped_total[10m]",

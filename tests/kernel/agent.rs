@@ -24,14 +24,14 @@ fn key(number: u8) -> String {
 }
 
 /// Two layers and an image; `etc/<way>.key` in the lower one.
-struct Store {
-    root: PathBuf,
-    lower: String,
+pub(crate) struct Store {
+    pub(crate) root: PathBuf,
+    pub(crate) lower: String,
     upper: String,
 }
 
 impl Store {
-    fn write(root: &Path) -> Result<Self> {
+    pub(crate) fn write(root: &Path) -> Result<Self> {
         let (lower, upper, image) = ("a".repeat(64), "b".repeat(64), "c".repeat(64));
         for directory in ["overlay-layers", "overlay-images", "overlay/l"] {
             fs::create_dir_all(root.join(directory))?;
@@ -67,9 +67,27 @@ impl Store {
         })
     }
 
-    fn diff(&self, layer: &str) -> PathBuf {
+    pub(crate) fn diff(&self, layer: &str) -> PathBuf {
         self.root.join("overlay").join(layer).join("diff")
     }
+}
+
+/// The agent on the store, when it has found the keys.
+pub(crate) fn watching(store: &Store, directory: &Path, verb: &[&str]) -> Result<Agent> {
+    let detached: &[&str] = if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
+        &["--test-detach-open-hook"]
+    } else {
+        &[]
+    };
+    let agent = Agent::start_on(
+        &Agent::binary()?,
+        &store.root,
+        &directory.join("agent"),
+        verb,
+        detached,
+    )?;
+    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 4.0)?;
+    Ok(agent)
 }
 
 /// What an alert must say, in the order of the ways.
@@ -88,19 +106,7 @@ fn said(alert: &Value) -> Value {
 fn four_ways_to_a_layer_are_four_alerts() -> Result<()> {
     let directory = directory()?;
     let store = Store::write(&directory.path().join("store"))?;
-    let detached: &[&str] = if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
-        &["--test-detach-open-hook"]
-    } else {
-        &[]
-    };
-    let agent = Agent::start_on(
-        &Agent::binary()?,
-        &store.root,
-        &directory.path().join("agent"),
-        &["run"],
-        detached,
-    )?;
-    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 4.0)?;
+    let agent = watching(&store, directory.path(), &["run"])?;
 
     let lower = store.diff(&store.lower);
     let read = |path: &Path| cat_as(USER, path).map(|content| assert!(content.contains("PRIVATE KEY")));

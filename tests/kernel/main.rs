@@ -9,4 +9,6 @@ mod agent;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod gone;
+#[cfg(test)]
 mod ways;

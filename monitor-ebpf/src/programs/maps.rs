@@ -5,7 +5,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
 use layerwatch_ebpf::{
-    Counters, DEVICES_CAPACITY, HOOKS, InodeKey, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch,
+    Counters, DEVICES_CAPACITY, HOOKS, InodeKey, PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY,
+    SENSITIVE_CAPACITY, Watch,
 };
 
 /// Let a hash map grow with its use instead of taking its whole size at load (`BPF_F_NO_PREALLOC`).
@@ -14,6 +15,10 @@ const NO_PREALLOCATION: u32 = 1;
 /// Records for the agent.
 #[map]
 pub(super) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+
+/// Process records for the agent, apart from the accesses, so that a storm of processes crowds out no access.
+#[map]
+pub(super) static PROCESSES: RingBuf = RingBuf::with_byte_size(PROCESS_RING_BYTES, 0);
 
 /// File inodes with a finding, and the canary.
 #[map]

@@ -1,5 +1,7 @@
 //! What each hook does, in the order of travel: hook (`hooks`) ─▶ match (`open`, `walk`) ─▶ emit (`emit`, `task`, `path`).
 //!
+//! Beside that, who lives (`process`, `program`): processes that begin, change their program and end.
+//!
 //! Invariant: matching is by inode; everything a person reads is gathered after the match.
 
 mod emit;
@@ -9,6 +11,9 @@ mod maps;
 mod open;
 mod overlay;
 mod path;
+mod process;
+mod program;
+mod program_path;
 mod task;
 mod walk;
 

@@ -58,6 +58,7 @@ fn drop_reason(stage: Stage, reason: &str) -> DropReason {
     match (stage, reason) {
         (Stage::Decode, "length") => DropReason::FrameLength,
         (Stage::Decode, "version") => DropReason::FrameVersion,
+        (Stage::Decode, "process-table-full") => DropReason::ProcessTableFull,
         (Stage::Decode, _) => DropReason::FrameContent,
         (Stage::Enrich, _) => DropReason::PullSignal,
         (Stage::Correlate | Stage::Decide, _) => DropReason::ParkingFull,

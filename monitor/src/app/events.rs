@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::books::Books;
 use super::{Shared, now};
-use crate::kernel::FrameReceiver;
+use crate::kernel::{Frame, FrameReceiver};
 use crate::knowledge::Knowledge;
 use crate::model::Record;
 use crate::plane::EventPlane;
@@ -55,8 +55,13 @@ impl EventTask {
                 }
                 frame = self.frames.recv() => {
                     let Some(frame) = frame else { break };
-                    let records = self.plane.handle(&frame, now());
-                    self.hand_on(&records);
+                    match frame {
+                        Frame::Process(frame) => self.plane.handle_process(&frame),
+                        Frame::Access(frame) => {
+                            let records = self.plane.handle(&frame, now());
+                            self.hand_on(&records);
+                        }
+                    }
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use layerwatch_ebpf::hooks;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -152,7 +153,10 @@ impl Housekeeping {
             self.queue_full = lost;
         }
         for hook in counters {
-            lost += hook.counters.ring_full;
+            // A process record that is lost costs a name, no access.
+            if hook.number != hooks::PROCESS {
+                lost += hook.counters.ring_full;
+            }
             if let Some(label) = Hook::from_wire(hook.number) {
                 self.shared.metrics.kernel_counters(label, &hook.counters);
             }

@@ -36,7 +36,7 @@ use housekeeping::Housekeeping;
 pub use start::{Preflight, Started, start, worker};
 pub(crate) use start::{preference, rule_files, survey_options};
 
-/// Frames that may wait for the event plane: at 568 bytes each, 9 MB.
+/// Frames that may wait for the event plane: at some 600 bytes each, 10 MB. Half of them may be processes.
 const FRAMES: usize = 16 * 1024;
 /// Signs of pulls that may wait for the knowledge plane.
 const SIGNALS: usize = 1024;
@@ -103,9 +103,11 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
 
     // The source: kernel ─▶ ring ─▶ queue.
     let ring = started.tracer.take_ring().context("the ring is taken once")?;
+    let processes = started.tracer.take_process_ring();
+    let processes = processes.context("the ring of processes is taken once")?;
     let (pump_losses, pump_stop) = (Arc::clone(&losses), stopped(stop.clone()));
     tasks.spawn(async move {
-        kernel::pump(ring, frames_in, pump_losses, pump_stop)
+        kernel::pump(ring, processes, frames_in, pump_losses, pump_stop)
             .await
             .context("read the ring")
     });
@@ -226,8 +228,9 @@ fn plane(config: &Config, options: &RunOptions) -> Result<EventPlane> {
         park_seconds: u32::try_from(config.scan.deadline.as_secs()).unwrap_or(u32::MAX),
         ..PlaneSettings::default()
     };
-    let actors = Box::new(Enricher::new(EnrichRoots::under(&config.stores.host_root)));
-    let mut plane = EventPlane::new(settings, boot.clone(), actors);
+    let mut actors = Enricher::new(EnrichRoots::under(&config.stores.host_root));
+    actors.adopt_the_living();
+    let mut plane = EventPlane::new(settings, boot.clone(), Box::new(actors));
     if let Some(path) = &options.record {
         let recorder = Recorder::create(path, Header::new(boot, settings), RECORDING_BYTES)
             .with_context(|| format!("record to {}", path.display()))?;

@@ -19,7 +19,7 @@ use crate::knowledge::HostFacts;
 use crate::privilege;
 use crate::scan::{FingerprintKey, RuleFile, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
-use crate::telemetry::happenings::KernelAttached;
+use crate::telemetry::happenings::{KernelAttached, ProcessesUnfollowed};
 use crate::telemetry::{self, Hook, Metrics};
 
 const KEY_BYTES: usize = 32;
@@ -213,4 +213,8 @@ pub(super) fn report(started: &Started, metrics: &Metrics) {
         hooks,
     }
     .report(metrics);
+    match &started.choice.without_processes {
+        None => metrics.hook_attached(Hook::Process, true),
+        Some(reason) => ProcessesUnfollowed { reason }.report(metrics),
+    }
 }

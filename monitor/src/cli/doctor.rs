@@ -215,6 +215,7 @@ fn tracing(config: &Config) -> Vec<Check> {
         format!("{tier} ({}), canary seen after {latency} µs", tier.hooks()),
         fix,
     )];
+    checks.push(processes(choice.without_processes));
     for rejection in choice.rejections {
         checks.push(Check::ok(
             "tier not used",
@@ -232,6 +233,18 @@ fn tracing(config: &Config) -> Vec<Check> {
         checks.push(Check::ok("not seen on this tier", *spot));
     }
     checks
+}
+
+fn processes(without: Option<String>) -> Check {
+    match without {
+        None => Check::ok("processes", "followed, so that one that is gone is still named"),
+        Some(reason) => Check::new(
+            Level::Warn,
+            "processes",
+            format!("not followed: {reason}"),
+            "a kernel with the tracepoints sched_process_fork, sched_process_exec and sched_process_exit",
+        ),
+    }
 }
 
 /// Nanoseconds of a system call that does nothing, the least of several rounds.

@@ -3,6 +3,7 @@
 //! Invariant: pure and total: any bytes of any length and alignment give an access or a named error, never a panic, and
 //! an access holds nothing that the frame does not say. Called by the event plane for each frame.
 
+mod process;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use layerwatch_ebpf::{CredentialRecord, InodeKey, NO_ID, Record, WIRE_VERSION, f
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Access, Credentials, DevIno, KernelDev, Operation, Tgid, Via, WatchMatch};
+pub use process::decode_process;
 
 /// How far the kernel's clock and identity are from the world's.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -44,7 +46,10 @@ pub enum DecodeError {
     Flags(u32),
     /// The path is longer than the record's room for it.
     #[error("path of {0} bytes does not fit the record")]
-    PathLength(u16),
+    PathLength(u32),
+    /// The arguments are longer than the record's room for them.
+    #[error("arguments of {0} bytes do not fit the record")]
+    ArgumentsLength(u32),
     /// The path's last component has no end.
     #[error("path component without end")]
     PathUnterminated,
@@ -66,6 +71,7 @@ impl DecodeError {
             Self::Hook(_) => "hook",
             Self::Flags(_) => "flags",
             Self::PathLength(_) => "path-length",
+            Self::ArgumentsLength(_) => "arguments-length",
             Self::PathUnterminated => "path-unterminated",
             Self::ResultCode(_) => "result",
             Self::Time(_) => "time",
@@ -101,7 +107,7 @@ pub fn decode(frame: &[u8], boot: &BootClock) -> Result<Access, DecodeError> {
             record.cpu,
             record.sequence
         ),
-        time: time(&record, boot)?,
+        time: time(record.time_ns, boot)?,
         operation: operation(record.kind)?,
         via: if has(flags::BACKING) {
             Via::Overlay
@@ -121,18 +127,13 @@ pub fn decode(frame: &[u8], boot: &BootClock) -> Result<Access, DecodeError> {
         number_reused: has(flags::GENERATION_DIFFERS),
         incomplete: has(flags::INCOMPLETE),
         result: record.result,
-        path: path(&record)?,
+        path: joined(&record.path, record.path_length.into())?,
         path_truncated: has(flags::PATH_TRUNCATED),
         tgid: Tgid(record.tgid),
         tid: record.tid,
         process_start_ns: record.process_start_ns,
         parent: Tgid(record.parent_tgid),
-        comm: record
-            .comm
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default()
-            .to_vec(),
+        comm: name(&record.comm),
         kernel_thread: has(flags::KERNEL_THREAD),
         loginuid: record.loginuid,
         mount_namespace: record.mount_namespace,
@@ -175,24 +176,29 @@ fn operation(kind: u16) -> Result<Operation, DecodeError> {
     })
 }
 
-fn time(record: &Record, boot: &BootClock) -> Result<Timestamp, DecodeError> {
-    let since_boot = i64::try_from(record.time_ns).map(SignedDuration::from_nanos).ok();
+fn time(since_boot_ns: u64, boot: &BootClock) -> Result<Timestamp, DecodeError> {
+    let since_boot = i64::try_from(since_boot_ns).map(SignedDuration::from_nanos).ok();
     since_boot
         .and_then(|since| boot.boot_time.checked_add(since).ok())
-        .ok_or(DecodeError::Time(record.time_ns))
+        .ok_or(DecodeError::Time(since_boot_ns))
 }
 
-fn path(record: &Record) -> Result<Vec<u8>, DecodeError> {
-    let length = usize::from(record.path_length);
-    let used = record
-        .path
-        .get(..length)
-        .ok_or(DecodeError::PathLength(record.path_length))?;
+/// A thread's name without its padding.
+fn name(comm: &[u8]) -> Vec<u8> {
+    comm.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+}
+
+/// The path of components that stand leaf first, each ended by a zero byte.
+fn joined(bytes: &[u8], used: u32) -> Result<Vec<u8>, DecodeError> {
+    let length = usize::try_from(used).ok();
+    let used = length
+        .and_then(|length| bytes.get(..length))
+        .ok_or(DecodeError::PathLength(used))?;
     if used.is_empty() {
         return Ok(Vec::new());
     }
     let components = used.strip_suffix(&[0]).ok_or(DecodeError::PathUnterminated)?;
-    let mut path = Vec::with_capacity(length);
+    let mut path = Vec::with_capacity(used.len());
     for component in components.rsplit(|byte| *byte == 0) {
         path.push(b'/');
         path.extend_from_slice(component);

@@ -164,6 +164,7 @@ fn each_error_has_a_label_of_its_own() {
         DecodeError::Hook(0),
         DecodeError::Flags(0),
         DecodeError::PathLength(0),
+        DecodeError::ArgumentsLength(0),
         DecodeError::PathUnterminated,
         DecodeError::ResultCode(0),
         DecodeError::Time(0),

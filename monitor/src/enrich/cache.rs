@@ -52,6 +52,12 @@ impl Cache {
         };
         self.younger.insert(key, seen);
     }
+
+    /// Forgets a process, whose program is another now.
+    pub(super) fn forget(&mut self, key: ProcessKey) {
+        self.younger.remove(&key);
+        self.older.remove(&key);
+    }
 }
 
 #[cfg(test)]

@@ -1,29 +1,33 @@
 //! Who is behind an access: process, ancestry, container and user name, as the host shows them now.
 //!
 //! Invariant: a fact is believed only of the very process that the kernel reported (same id, same start); a process
-//! that is gone leaves what the record and its parent still say. Bounded reads and bounded caches. Called by the event
-//! plane through `Actors`, so that a replay brings recorded facts instead.
+//! that is gone has the name that its own events gave it, else what the record says. Bounded reads and bounded caches.
+//! Called by the event plane through `Actors`, so that a replay brings recorded facts instead.
 
 mod cache;
 mod cgroups;
 mod container;
 mod host;
+mod processes;
 mod procfs;
 #[cfg(test)]
 mod tests;
 mod users;
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::text::printable;
-use crate::model::{Access, Actor, Process, ProcessKey, Tgid};
+use crate::model::{Access, Actor, Process, ProcessChange, ProcessEvent, ProcessKey, Tgid};
 use cache::Cache;
 use cgroups::Cgroups;
 pub use container::container_of;
 pub use host::{engine_executables, host_facts};
+use processes::{Processes, TickKey};
 use procfs::Procfs;
 use users::Users;
 
@@ -40,6 +44,8 @@ pub struct Facts {
 pub trait Actors: Debug {
     /// The process behind an access.
     fn actor(&mut self, access: &Access) -> Actor;
+    /// Takes note of what happens to a process; false if there was no room for it.
+    fn learn(&mut self, event: &ProcessEvent) -> bool;
     /// The host's name for a user id.
     fn user(&mut self, uid: u32) -> Option<String>;
 }
@@ -72,6 +78,10 @@ impl EnrichRoots {
 
 /// How many ancestors are named.
 const ANCESTORS_MAX: usize = 8;
+/// How many processes are looked at when the agent starts.
+const ADOPTED_MAX: usize = 32_768;
+/// Between two looks for processes whose end was missed.
+const SWEEP_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
 /// `Actors` of the running host.
 #[derive(Debug)]
@@ -80,45 +90,123 @@ pub struct Enricher {
     users: Users,
     cgroups: Cgroups,
     cache: Cache,
+    processes: Processes,
+    swept: Option<Timestamp>,
 }
 
 impl Enricher {
     /// Reads from `roots`.
     pub fn new(roots: EnrichRoots) -> Self {
+        let procfs = Procfs::new(roots.proc, roots.ticks_per_second);
         Self {
-            procfs: Procfs::new(roots.proc, roots.ticks_per_second),
+            processes: Processes::new(procfs.tick_ns()),
+            procfs,
             users: Users::new(roots.passwd),
             cgroups: Cgroups::new(roots.cgroup),
             cache: Cache::default(),
+            swept: None,
+        }
+    }
+
+    /// Takes note of the processes that live already; to be called once their events are kept.
+    pub fn adopt_the_living(&mut self) {
+        let all = self.procfs.all(ADOPTED_MAX);
+        let stats = all
+            .into_iter()
+            .filter_map(|tgid| Some((tgid, self.procfs.living(tgid)?)));
+        let stats: HashMap<Tgid, _> = stats.collect();
+        for (tgid, stat) in &stats {
+            let key = |tgid, start_ticks| TickKey { tgid, start_ticks };
+            let parent_start = stats.get(&stat.parent).map_or(0, |parent| parent.start_ticks);
+            let process = self.procfs.describe(*tgid, stat);
+            let parent = key(stat.parent, parent_start);
+            self.processes
+                .adopt(key(*tgid, stat.start_ticks), parent, process);
         }
     }
 
     fn read(&mut self, access: &Access, key: ProcessKey) -> Actor {
         let comm = printable(&access.comm).to_string();
+        let own = self.processes.key(key);
+        let known = self.processes.at(own, access.time);
         if let Some(seen) = self.procfs.process(key) {
             let container = seen.cgroups.as_deref().and_then(container_of);
             let cgroup = seen.cgroups.as_deref().and_then(container::own_path);
+            let superseded = known.filter(|known| known.superseded);
+            let process = superseded.map_or(seen.process, |known| known.process);
             return Actor {
-                ancestors: self.procfs.ancestors(seen.parent, key.start_ns, ANCESTORS_MAX),
-                process: Process { comm, ..seen.process },
+                ancestors: self.ancestors(own, seen.parent, access.time),
+                process: Process { comm, ..process },
                 cgroup,
                 container,
                 gone: false,
             };
         }
         let cgroup = self.cgroups.path_of(access.cgroup, access.time);
+        let process = known.map_or_else(Process::default, |known| known.process);
         Actor {
             process: Process {
                 pid: access.tgid.0,
                 comm,
-                ..Process::default()
+                ..process
             },
-            ancestors: self.procfs.ancestors(access.parent, key.start_ns, ANCESTORS_MAX),
+            ancestors: self.ancestors(own, access.parent, access.time),
             container: cgroup
                 .as_ref()
                 .and_then(|path| container_of(&format!("0::{path}"))),
             cgroup,
             gone: true,
+        }
+    }
+
+    /// The ancestors, parent first: who began whom, as the events told it, for the children of the dead are given to
+    /// another; else the parent that the kernel or procfs names, unless it is younger than its child, a reused id.
+    fn ancestors(&self, child: TickKey, named: Tgid, moment: Timestamp) -> Vec<Process> {
+        let mut ancestors = Vec::new();
+        let (mut child, mut named) = (child, named);
+        while ancestors.len() < ANCESTORS_MAX {
+            let told = self.processes.at(child, moment).map(|known| known.parent);
+            let told = told.filter(|parent| parent.start_ticks != 0);
+            let Some(parent) = told.or_else(|| self.living_before(named, child)) else {
+                break;
+            };
+            let Some((process, parent_named)) = self.described(parent, moment) else {
+                break;
+            };
+            ancestors.push(process);
+            (child, named) = (parent, parent_named);
+        }
+        ancestors
+    }
+
+    fn living_before(&self, tgid: Tgid, child: TickKey) -> Option<TickKey> {
+        let stat = self.procfs.living(tgid).filter(|_| tgid.0 != 0)?;
+        let start_ticks = stat.start_ticks;
+        (start_ticks <= child.start_ticks).then_some(TickKey { tgid, start_ticks })
+    }
+
+    /// A process as it was at a moment, and the parent that procfs names.
+    fn described(&self, key: TickKey, moment: Timestamp) -> Option<(Process, Tgid)> {
+        let known = self.processes.at(key, moment);
+        let living = self.procfs.living(key.tgid);
+        let living = living.filter(|stat| stat.start_ticks == key.start_ticks);
+        match (living, known) {
+            (Some(stat), Some(known)) if known.superseded => Some((known.process, stat.parent)),
+            (Some(stat), _) => Some((self.procfs.describe(key.tgid, &stat), stat.parent)),
+            (None, Some(known)) => Some((known.process, known.parent.tgid)),
+            (None, None) => None,
+        }
+    }
+
+    /// Makes room in a full table, by what procfs no longer lists: an exit that was lost leaves its process behind.
+    fn sweep(&mut self, now: Timestamp) {
+        let due = self
+            .swept
+            .is_none_or(|swept| now.duration_since(swept).abs() >= SWEEP_PAUSE);
+        if self.processes.is_full() && due {
+            self.swept = Some(now);
+            let alive = self.procfs.all(usize::MAX).into_iter().collect();
+            self.processes.keep_living(&alive);
         }
     }
 }
@@ -135,6 +223,19 @@ impl Actors for Enricher {
         let actor = self.read(access, key);
         self.cache.put(key, access, &actor);
         actor
+    }
+
+    fn learn(&mut self, event: &ProcessEvent) -> bool {
+        self.sweep(event.time);
+        if matches!(event.change, ProcessChange::Exec(_)) {
+            self.cache.forget(event.process);
+            if self.cgroups.is_new(event.cgroup)
+                && let Some(cgroups) = self.procfs.cgroups(event.process.tgid)
+            {
+                self.cgroups.learn(event.cgroup, &cgroups);
+            }
+        }
+        self.processes.learn(event)
     }
 
     fn user(&mut self, uid: u32) -> Option<String> {

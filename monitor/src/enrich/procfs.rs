@@ -1,12 +1,12 @@
 //! One process as procfs shows it: executable, command line, parent, cgroups (proc(5)).
 //!
 //! Invariant: the start time is compared before and after reading, so that a process id that was reused is never
-//! blamed; each file is read up to a limit. Used by `Enricher`.
+//! blamed, and one that is ending shows no more what it was; each file is read up to a limit. Used by `Enricher`.
 
 use std::path::{Path, PathBuf};
 
 use crate::bounded;
-use crate::model::text::printable;
+use crate::model::text::{self, printable};
 use crate::model::{DevIno, Process, ProcessKey, Tgid};
 
 /// `stat` and `comm` are one short line; a kernel thread's name has at most 64 bytes.
@@ -15,8 +15,6 @@ const STAT_LIMIT: u64 = 4096;
 const CGROUP_LIMIT: u64 = 64 << 10;
 /// Enough for the characters that are shown, at up to four bytes each.
 const CMDLINE_READ: usize = 4096;
-/// How much of a command line is shown, characters.
-const CMDLINE_SHOWN: usize = 1024;
 
 /// What procfs says of a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +32,8 @@ pub(super) struct Stat {
     pub(super) parent: Tgid,
     /// Clock ticks since boot.
     pub(super) start_ticks: u64,
+    /// It ended or is about to: its executable, command line and cgroup are gone or show another's.
+    pub(super) exiting: bool,
 }
 
 /// See the module.
@@ -55,32 +55,41 @@ impl Procfs {
     pub(super) fn process(&self, key: ProcessKey) -> Option<Seen> {
         let expected = key.start_ns / self.tick_ns;
         let stat = self
-            .stat(key.tgid)
+            .living(key.tgid)
             .filter(|stat| key.start_ns != 0 && stat.start_ticks == expected)?;
         let process = self.describe(key.tgid, &stat);
-        let cgroups = bounded::read(&self.directory(key.tgid).join("cgroup"), CGROUP_LIMIT).ok();
+        let cgroups = self.cgroups(key.tgid);
         let same = self
-            .stat(key.tgid)
+            .living(key.tgid)
             .is_some_and(|again| again.start_ticks == stat.start_ticks);
-        same.then(|| Seen {
+        same.then_some(Seen {
             process,
             parent: stat.parent,
-            cgroups: cgroups.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            cgroups,
         })
     }
 
-    /// The ancestors from `parent` upwards; a parent that is younger than its child is a reused id and ends the chain.
-    pub(super) fn ancestors(&self, parent: Tgid, child_start_ns: u64, most: usize) -> Vec<Process> {
-        let mut ancestors = Vec::new();
-        let (mut next, mut born_by) = (parent, child_start_ns / self.tick_ns);
-        while next.0 != 0 && ancestors.len() < most {
-            let Some(stat) = self.stat(next).filter(|stat| stat.start_ticks <= born_by) else {
-                break;
-            };
-            ancestors.push(self.describe(next, &stat));
-            (next, born_by) = (stat.parent, stat.start_ticks);
-        }
-        ancestors
+    /// How long a clock tick is.
+    pub(super) fn tick_ns(&self) -> u64 {
+        self.tick_ns
+    }
+
+    /// A process that lives, whatever it is.
+    pub(super) fn living(&self, tgid: Tgid) -> Option<Stat> {
+        self.stat(tgid).filter(|stat| !stat.exiting)
+    }
+
+    /// The ids of all processes, at most so many.
+    pub(super) fn all(&self, most: usize) -> Vec<Tgid> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Tgid));
+        ids.take(most).collect()
+    }
+
+    /// The text of a process's `cgroup` file.
+    pub(super) fn cgroups(&self, tgid: Tgid) -> Option<String> {
+        let bytes = bounded::read(&self.directory(tgid).join("cgroup"), CGROUP_LIMIT).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn directory(&self, tgid: Tgid) -> PathBuf {
@@ -91,7 +100,8 @@ impl Procfs {
         parse_stat(&bounded::read(&self.directory(tgid).join("stat"), STAT_LIMIT).ok()?)
     }
 
-    fn describe(&self, tgid: Tgid, stat: &Stat) -> Process {
+    /// What the other files say of a process that `stat` was read of.
+    pub(super) fn describe(&self, tgid: Tgid, stat: &Stat) -> Process {
         let exe = self.directory(tgid).join("exe");
         Process {
             pid: tgid.0,
@@ -106,22 +116,28 @@ impl Procfs {
 /// Reads `pid (comm) state ppid …`; a name may hold blanks and parentheses, so the last one ends it.
 pub(super) fn parse_stat(line: &[u8]) -> Option<Stat> {
     const START: usize = 22;
-    const FIRST_AFTER_COMM: usize = 3;
+    const FLAGS: usize = 9;
+    /// `PF_EXITING`, include/linux/sched.h.
+    const EXITING: u32 = 4;
     let open = line.iter().position(|byte| *byte == b'(')?;
     let close = line.iter().rposition(|byte| *byte == b')')?;
     let comm = line.get(open + 1..close)?;
     let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
     let mut fields = rest.split_ascii_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
-    let start_ticks = fields.nth(START - FIRST_AFTER_COMM - 2)?.parse().ok()?;
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    // The state is field 3, so the parent was field 4.
+    let flags: u32 = fields.nth(FLAGS - 4 - 1)?.parse().ok()?;
+    let start_ticks = fields.nth(START - FLAGS - 1)?.parse().ok()?;
     Some(Stat {
         comm: printable(comm).to_string(),
         parent: Tgid(parent),
         start_ticks,
+        exiting: flags & EXITING != 0 || matches!(state, "Z" | "X"),
     })
 }
 
-/// The arguments joined by blanks, escaped and cut; absent for kernel threads, which have none.
+/// The command line; absent for kernel threads, which have none.
 fn command_line(path: &Path) -> Option<String> {
     use std::io::Read;
     let mut bytes = Vec::new();
@@ -129,19 +145,5 @@ fn command_line(path: &Path) -> Option<String> {
     file.take(u64::try_from(CMDLINE_READ).unwrap_or(u64::MAX))
         .read_to_end(&mut bytes)
         .ok()?;
-    let arguments = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
-    if arguments.is_empty() {
-        return None;
-    }
-    let joined: Vec<u8> = arguments
-        .iter()
-        .map(|byte| if *byte == 0 { b' ' } else { *byte })
-        .collect();
-    Some(
-        printable(&joined)
-            .to_string()
-            .chars()
-            .take(CMDLINE_SHOWN)
-            .collect(),
-    )
+    text::command_line(&bytes)
 }

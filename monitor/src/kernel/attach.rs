@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use aya::maps::{MapData, MapError, RingBuf};
+use aya::maps::{Map, MapData, MapError, RingBuf};
 use aya::programs::{BtfTracePoint, FExit, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
 use layerwatch_ebpf::{Record, watch_flags};
@@ -38,6 +38,9 @@ pub enum KernelError {
     /// The object lacks something that this agent needs.
     #[error("the kernel programs have no {0}")]
     Absent(&'static str),
+    /// The kernel lacks a field that a program reads.
+    #[error("this kernel has no field {0}")]
+    NoField(&'static str),
     /// One program failed.
     #[error("{operation} {program}")]
     Program {
@@ -94,6 +97,7 @@ pub struct Tracer {
     absent_fields: Vec<&'static str>,
     maps: Option<WatchMaps>,
     ring: Option<Ring>,
+    process_ring: Option<Ring>,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -123,18 +127,16 @@ impl Tracer {
             .load(object)
             .map_err(|source| KernelError::Object(Box::new(source)))?;
         let mut take = |name: &'static str| ebpf.take_map(name).ok_or(KernelError::Absent(name));
-        let ring = RingBuf::<MapData>::try_from(take("EVENTS")?).map_err(|source| KernelError::Map {
-            operation: "open",
-            map: "EVENTS",
-            source,
-        })?;
+        let ring = ring_of(&mut take, "EVENTS")?;
+        let process_ring = ring_of(&mut take, "PROCESSES")?;
         let maps = WatchMaps::new(take)?;
         Ok(Self {
             ebpf,
             tier,
             absent_fields: resolved.absent,
             maps: Some(maps),
-            ring: Some(Ring::new(ring)),
+            ring: Some(ring),
+            process_ring: Some(process_ring),
         })
     }
 
@@ -150,7 +152,7 @@ impl Tracer {
         }
     }
 
-    fn program(&mut self, name: &'static str) -> Result<&mut Program, KernelError> {
+    pub(super) fn program(&mut self, name: &'static str) -> Result<&mut Program, KernelError> {
         self.ebpf.program_mut(name).ok_or(KernelError::Absent(name))
     }
 
@@ -160,7 +162,7 @@ impl Tracer {
         program.attach().map_err(failed("attach", name)).map(|_| ())
     }
 
-    fn tracepoint(&mut self, name: &'static str, btf: &Btf) -> Result<(), KernelError> {
+    pub(super) fn tracepoint(&mut self, name: &'static str, btf: &Btf) -> Result<(), KernelError> {
         let program: &mut BtfTracePoint = self.program(name)?.try_into().map_err(failed("find", name))?;
         program.load(name, btf).map_err(failed("load", name))?;
         program.attach().map_err(failed("attach", name)).map(|_| ())
@@ -222,6 +224,11 @@ impl Tracer {
         self.ring.take()
     }
 
+    /// The ring of process events, once.
+    pub fn take_process_ring(&mut self) -> Option<Ring> {
+        self.process_ring.take()
+    }
+
     /// Detaches the hook that sees opens and leaves the rest: a test switch, to prove that the tests can fail.
     pub fn detach_open_hook(&mut self) -> Result<(), KernelError> {
         let tier = self.tier;
@@ -236,6 +243,18 @@ impl Tracer {
         };
         unloaded.map_err(failed("unload", name))
     }
+}
+
+fn ring_of(
+    take: &mut impl FnMut(&'static str) -> Result<Map, KernelError>,
+    name: &'static str,
+) -> Result<Ring, KernelError> {
+    let ring = RingBuf::<MapData>::try_from(take(name)?);
+    ring.map(Ring::new).map_err(|source| KernelError::Map {
+        operation: "open",
+        map: name,
+        source,
+    })
 }
 
 fn failed(operation: &'static str, program: &'static str) -> impl FnOnce(ProgramError) -> KernelError {

@@ -147,10 +147,11 @@ impl WatchMaps {
 }
 
 /// The hooks that exist in this version, with their metric labels.
-const NAMES: [(u16, &str); 3] = [
+const NAMES: [(u16, &str); 4] = [
     (hooks::FEXIT_FILE_OPEN, "fexit_file_open"),
     (hooks::SYS_EXIT, "sys_exit"),
     (hooks::FEXIT_RENAME, "fexit_rename"),
+    (hooks::PROCESS, "process"),
 ];
 
 fn sum(a: Counters, b: Counters) -> Counters {

@@ -48,7 +48,9 @@ pub(crate) struct Resolved {
 
 /// Fields that only some kernels have, or only once the overlay module is loaded.
 fn is_optional(path: &str) -> bool {
-    path.starts_with("ovl_") || matches!(path, "task_struct.loginuid" | "task_struct.thread_info.status")
+    path.starts_with("ovl_")
+        || matches!(path, "task_struct.loginuid" | "task_struct.thread_info.status")
+        || super::processes::FIELDS.contains(&path)
 }
 
 /// Reads the running kernel's description, and the overlay module's where it is one and is loaded.

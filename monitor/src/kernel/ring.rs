@@ -1,7 +1,9 @@
-//! From the ring to a bounded queue of frames.
+//! From the rings to one bounded queue of frames.
 //!
-//! Invariant: the pump does nothing but copy; a frame that does not fit the queue is counted in `RingLosses`. It ends
-//! when the stop signal comes or the receiver is gone. Called by `app`.
+//! Invariant: the pump does nothing but copy. What was known of processes goes before the access that came after it. An
+//! access that does not fit the queue is counted in `RingLosses`; process frames take at most half of the queue and wait
+//! in their ring for room, where the kernel counts what is lost. It ends when the stop signal comes or the receiver is
+//! gone. Called by `app`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +13,10 @@ use aya::maps::{MapData, RingBuf};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+/// How long a process frame waits at most while there is room and no access: the kernel wakes nobody for it.
+const PROCESS_TICK: Duration = Duration::from_millis(250);
 
 /// The ring that the programs write and the agent reads.
 pub struct Ring(RingBuf<MapData>);
@@ -21,8 +27,17 @@ impl std::fmt::Debug for Ring {
     }
 }
 
+/// One record's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// From the ring of accesses.
+    Access(Vec<u8>),
+    /// From the ring of processes.
+    Process(Vec<u8>),
+}
+
 /// Frames for the event plane.
-pub type FrameReceiver = mpsc::Receiver<Vec<u8>>;
+pub type FrameReceiver = mpsc::Receiver<Frame>;
 
 /// What was lost between the ring and the event plane.
 #[derive(Debug, Default)]
@@ -37,27 +52,51 @@ impl RingLosses {
     }
 }
 
-/// Copies frames from the ring into `frames` until `stop` resolves or the receiver is dropped.
+/// Copies frames from the rings into `frames` until `stop` resolves or the receiver is dropped.
 pub async fn pump(
-    ring: Ring,
-    frames: mpsc::Sender<Vec<u8>>,
+    accesses: Ring,
+    processes: Ring,
+    frames: mpsc::Sender<Frame>,
     losses: Arc<RingLosses>,
     stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let mut ring = register(ring.0)?;
+    let (mut accesses, mut processes) = (register(accesses.0)?, register(processes.0)?);
+    let mut tick = tokio::time::interval(PROCESS_TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(stop);
     loop {
-        let mut ready = tokio::select! {
+        tokio::select! {
             () = &mut stop => return Ok(()),
             () = frames.closed() => return Ok(()),
-            ready = ring.readable_mut() => ready?,
-        };
-        while let Some(frame) = ready.get_inner_mut().next() {
-            if frames.try_send(frame.to_vec()).is_err() {
-                losses.queue_full.fetch_add(1, Ordering::Relaxed);
+            ready = accesses.readable_mut() => {
+                let mut ready = ready?;
+                while let Some(frame) = ready.get_inner_mut().next() {
+                    copy_processes(processes.get_mut(), &frames);
+                    if frames.try_send(Frame::Access(frame.to_vec())).is_err() {
+                        losses.queue_full.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                ready.clear_ready();
             }
+            ready = processes.readable_mut() => {
+                let mut ready = ready?;
+                copy_processes(ready.get_inner_mut(), &frames);
+                // What found no room is met again by the tick.
+                ready.clear_ready();
+            }
+            _ = tick.tick() => copy_processes(processes.get_mut(), &frames),
         }
-        ready.clear_ready();
+    }
+}
+
+/// Copies what is there and fits the processes' half of the queue.
+fn copy_processes(ring: &mut RingBuf<MapData>, frames: &mpsc::Sender<Frame>) {
+    while frames.capacity() > frames.max_capacity() / 2 {
+        let Some(frame) = ring.next() else { return };
+        if frames.try_send(Frame::Process(frame.to_vec())).is_err() {
+            // Only when the receiver is gone, which ends the pump.
+            return;
+        }
     }
 }
 

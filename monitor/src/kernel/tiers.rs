@@ -107,6 +107,8 @@ pub struct Choice {
     pub canary_latency: Duration,
     /// Optional kernel fields that this kernel lacks.
     pub absent_fields: Vec<&'static str>,
+    /// Why processes are not followed, so that one that is gone stays unnamed; absent where they are.
+    pub without_processes: Option<String>,
 }
 
 /// Attaches the best tier that the canary fires on.
@@ -124,7 +126,8 @@ pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Ch
             continue;
         }
         match Tracer::attach(tier, canary) {
-            Ok((tracer, canary_latency)) => {
+            Ok((mut tracer, canary_latency)) => {
+                let without_processes = tracer.attach_processes().err().map(|error| chain(&error));
                 let absent_fields = tracer.absent_fields().to_vec();
                 return Ok((
                     tracer,
@@ -133,6 +136,7 @@ pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Ch
                         rejections,
                         canary_latency,
                         absent_fields,
+                        without_processes,
                     },
                 ));
             }

@@ -35,6 +35,23 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// How much of a command line is shown, characters.
+const COMMAND_LINE_SHOWN: usize = 1024;
+
+/// A process's arguments, each ended by a zero byte, joined by blanks, escaped and cut; absent where there are none.
+pub fn command_line(arguments: &[u8]) -> Option<String> {
+    let arguments = arguments.strip_suffix(&[0]).unwrap_or(arguments);
+    if arguments.is_empty() {
+        return None;
+    }
+    let joined: Vec<u8> = arguments
+        .iter()
+        .map(|byte| if *byte == 0 { b' ' } else { *byte })
+        .collect();
+    let shown = printable(&joined).to_string();
+    Some(shown.chars().take(COMMAND_LINE_SHOWN).collect())
+}
+
 /// The bytes that [`printable`] was given, from what it printed; an escape it cannot read stays as it is.
 pub fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());

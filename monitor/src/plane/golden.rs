@@ -19,6 +19,10 @@ impl Actors for One {
         self.0.actor.clone()
     }
 
+    fn learn(&mut self, _event: &crate::model::ProcessEvent) -> bool {
+        true
+    }
+
     fn user(&mut self, uid: u32) -> Option<String> {
         (uid == 1000).then(|| "alice".to_owned())
     }

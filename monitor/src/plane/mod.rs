@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use crate::correlate::{Correlated, Correlator, PlaneSettings};
 use crate::counts::StageCounts;
 use crate::decide;
-use crate::decode::{BootClock, decode};
+use crate::decode::{BootClock, decode, decode_process};
 use crate::enrich::{Actors, Facts};
 use crate::judge;
 use crate::knowledge::Knowledge;
@@ -105,6 +105,20 @@ impl EventPlane {
                 self.counts.enrich.forwarded += 1;
                 let correlated = self.correlator.submit(sighting, now, &mut self.counts);
                 self.decide(correlated)
+            }
+        }
+    }
+
+    /// Takes one frame of the ring of processes: who lives, for the accesses to come. A recording needs none of it, for
+    /// it has the facts behind each access.
+    pub fn handle_process(&mut self, frame: &[u8]) {
+        self.counts.decode.received += 1;
+        match decode_process(frame, &self.boot) {
+            Ok(event) if self.actors.learn(&event) => self.counts.decode.filter("process"),
+            Ok(_) => self.counts.decode.drop("process-table-full"),
+            Err(error) => {
+                tracing::debug!(%error, "process frame refused");
+                self.counts.decode.drop(error.as_str());
             }
         }
     }

@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::counts::StageCounts;
 use crate::enrich::Actors;
 use crate::model::text::printable;
-use crate::model::{Access, Actor, Process, Record};
+use crate::model::{Access, Actor, Process, ProcessEvent, Record};
 use crate::plane::EventPlane;
 use crate::recording::{FORMAT_VERSION, Header, Line};
 
@@ -238,6 +238,10 @@ impl Actors for Nobody {
             container: None,
             gone: true,
         }
+    }
+
+    fn learn(&mut self, _event: &ProcessEvent) -> bool {
+        true
     }
 
     fn user(&mut self, _uid: u32) -> Option<String> {

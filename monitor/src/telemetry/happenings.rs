@@ -45,6 +45,24 @@ impl KernelAttached<'_> {
     }
 }
 
+/// Processes are not followed.
+#[derive(Debug)]
+pub struct ProcessesUnfollowed<'a> {
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl ProcessesUnfollowed<'_> {
+    /// Logs and counts it.
+    pub fn report(self, metrics: &Metrics) {
+        error!(
+            reason = self.reason,
+            "processes are not followed: one that is gone before it can be looked at has no name"
+        );
+        metrics.hook_attached(Hook::Process, false);
+    }
+}
+
 /// A hook no longer fires.
 #[derive(Debug)]
 pub struct HookSilent {

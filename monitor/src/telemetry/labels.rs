@@ -107,6 +107,8 @@ closed_set! {
         FexitPermission = "fexit-permission",
         /// `fexit/security_file_receive`.
         FexitReceive = "fexit-receive",
+        /// `tp_btf` on fork, exec and exit: processes, no accesses.
+        Process = "process",
     }
 }
 
@@ -114,6 +116,19 @@ impl Hook {
     /// The hook with this number in `layerwatch_ebpf::hooks`.
     pub fn from_wire(number: u16) -> Option<Self> {
         Self::VALUES.get(usize::from(number)).copied()
+    }
+
+    /// Whether the hook sees accesses to files, which may be the agent's own, repeats, or too deep to be judged; an index
+    /// that is renamed and a process are none of that, and have no series for it.
+    pub fn sees_files(self) -> bool {
+        !matches!(self, Self::FexitRename | Self::Process)
+    }
+}
+
+impl KernelOutcome {
+    /// Whether it can come of an event at this hook.
+    pub fn is_of(self, hook: Hook) -> bool {
+        hook.sees_files() || !matches!(self, Self::Own | Self::Repeated)
     }
 }
 
@@ -184,6 +199,8 @@ closed_set! {
         FrameContent = "frame-content",
         /// The queue between the ring and the event plane had no room.
         QueueFull = "queue-full",
+        /// The table of processes had no room: should that process be gone at its next access, it has no name.
+        ProcessTableFull = "process-table-full",
         /// A sign of a pull that nobody takes: of no known store, or one too many.
         PullSignal = "pull-signal",
         /// Nothing more can wait.
@@ -195,7 +212,11 @@ impl DropReason {
     /// The only stage that drops for this reason.
     pub fn stage(self) -> Stage {
         match self {
-            Self::FrameLength | Self::FrameVersion | Self::FrameContent | Self::QueueFull => Stage::Decode,
+            Self::FrameLength
+            | Self::FrameVersion
+            | Self::FrameContent
+            | Self::QueueFull
+            | Self::ProcessTableFull => Stage::Decode,
             Self::PullSignal => Stage::Enrich,
             Self::ParkingFull => Stage::Correlate,
         }
@@ -242,7 +263,8 @@ mod tests {
             (hooks::FEXIT_MMAP, Some(Hook::FexitMmap)),
             (hooks::FEXIT_PERMISSION, Some(Hook::FexitPermission)),
             (hooks::FEXIT_RECEIVE, Some(Hook::FexitReceive)),
-            (hooks::FEXIT_RECEIVE + 1, None),
+            (hooks::PROCESS, Some(Hook::Process)),
+            (hooks::PROCESS + 1, None),
         ] {
             assert_eq!(Hook::from_wire(number), hook);
         }

@@ -54,6 +54,36 @@ fn a_corrupted_frame_is_counted_and_the_next_is_fine() {
 }
 
 #[test]
+fn process_frames_are_learned_and_never_accesses() {
+    use bytemuck::Zeroable;
+    let mut head = layerwatch_ebpf::ProcessHead::zeroed();
+    (head.version, head.kind) = (
+        layerwatch_ebpf::WIRE_VERSION,
+        layerwatch_ebpf::process_kinds::FORK,
+    );
+    let fork = bytemuck::bytes_of(&head).to_vec();
+    for (name, room, frame, filtered, dropped) in [
+        ("a fork", true, fork.clone(), Some("process"), None),
+        ("no room", false, fork.clone(), None, Some("process-table-full")),
+        ("damaged", true, vec![0; fork.len()], None, Some("kind")),
+        ("cut", true, fork[1..].to_vec(), None, Some("length")),
+        ("an access", true, Scene::new().frame(), None, Some("length")),
+    ] {
+        let script = Script {
+            room,
+            ..Script::default()
+        };
+        let mut plane = EventPlane::new(PlaneSettings::default(), boot(), Box::new(script));
+        plane.handle_process(&frame);
+        let books = plane.counts();
+        let reasons = |reasons: &BTreeMap<&'static str, u64>| reasons.keys().copied().next();
+        let ended = (reasons(&books.decode.filtered), reasons(&books.decode.dropped));
+        assert!(books.is_balanced() && books.decode.received == 1, "{name}");
+        assert_eq!(ended, (filtered, dropped), "{name}");
+    }
+}
+
+#[test]
 fn repeats_are_counted_after_the_first() {
     let again = |seconds| Seen(Scene::new(), seconds);
     let steps = vec![
@@ -146,7 +176,10 @@ fn signs_of_pulls_go_out_apart() {
         })
     };
     let canary = scene(|s| s.record.kind = layerwatch_ebpf::kinds::CANARY);
-    let actor = Script(Arc::new(Mutex::new(Some(Scene::new().actor))));
+    let actor = Script {
+        actor: Arc::new(Mutex::new(Some(Scene::new().actor))),
+        room: true,
+    };
     let mut plane = EventPlane::new(PlaneSettings::default(), boot(), Box::new(actor));
     plane.snapshot_changed(Arc::new(Scene::new().knowledge()), after(0));
     for frame in [sign(2), sign(3), canary] {
@@ -179,6 +212,6 @@ fn a_plane_can_live_in_a_task() {
     fn is_send<T: Send>(_: &T) -> bool {
         true
     }
-    let plane = EventPlane::new(PlaneSettings::default(), boot(), Box::new(Script(Arc::default())));
+    let plane = EventPlane::new(PlaneSettings::default(), boot(), Box::new(Script::default()));
     assert!(is_send(&plane));
 }

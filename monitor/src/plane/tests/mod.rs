@@ -30,11 +30,28 @@ enum Step {
 
 /// Says what each scene says of its process.
 #[derive(Debug, Clone)]
-struct Script(Arc<Mutex<Option<Actor>>>);
+struct Script {
+    actor: Arc<Mutex<Option<Actor>>>,
+    /// Whether another process finds room.
+    room: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            actor: Arc::default(),
+            room: true,
+        }
+    }
+}
 
 impl Actors for Script {
     fn actor(&mut self, _access: &Access) -> Actor {
-        self.0.lock().unwrap().clone().unwrap()
+        self.actor.lock().unwrap().clone().unwrap()
+    }
+
+    fn learn(&mut self, _event: &crate::model::ProcessEvent) -> bool {
+        self.room
     }
 
     fn user(&mut self, uid: u32) -> Option<String> {
@@ -64,8 +81,9 @@ struct Played {
 }
 
 fn play(settings: PlaneSettings, steps: Vec<Step>) -> Played {
-    let actor = Script(Arc::default());
-    let mut plane = EventPlane::new(settings, boot(), Box::new(actor.clone()));
+    let script = Script::default();
+    let actor = Arc::clone(&script.actor);
+    let mut plane = EventPlane::new(settings, boot(), Box::new(script));
     let file = Shared::default();
     let recorder = Recorder::begin(Box::new(file.clone()), Header::new(boot(), settings), u64::MAX).unwrap();
     plane.record_to(recorder, after(-1));
@@ -74,7 +92,7 @@ fn play(settings: PlaneSettings, steps: Vec<Step>) -> Played {
         records.extend(match step {
             Step::Access(mut scene, seconds) => {
                 scene.record.time_ns += u64::try_from(seconds).unwrap() * 1_000_000_000;
-                *actor.0.lock().unwrap() = Some(scene.actor.clone());
+                *actor.lock().unwrap() = Some(scene.actor.clone());
                 plane.handle(&scene.frame(), after(seconds))
             }
             Step::Bytes(bytes) => plane.handle(&bytes, after(0)),

@@ -162,10 +162,12 @@ impl KernelMetrics {
             attached: self.attached.get_metric_with_label_values(&[hook.value()]).ok()?,
             outcomes: KernelOutcome::VALUES
                 .iter()
+                .filter(|outcome| outcome.is_of(hook))
                 .map(|outcome| Some((*outcome, follower(&self.events, outcome.value())?)))
                 .collect::<Option<_>>()?,
             gaps: KernelGap::VALUES
                 .iter()
+                .filter(|_| hook.sees_files())
                 .map(|gap| Some((*gap, follower(&self.incomplete, gap.value())?)))
                 .collect::<Option<_>>()?,
         })

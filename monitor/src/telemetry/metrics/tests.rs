@@ -17,6 +17,7 @@ fn full() -> Metrics {
         Hook::FexitMmap,
         Hook::FexitPermission,
         Hook::FexitReceive,
+        Hook::Process,
     ];
     metrics.kernel_attached(Tier::B, Hook::FexitFileOpen, &tier_b);
     metrics.peer(0).unwrap();

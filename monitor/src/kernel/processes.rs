@@ -1,0 +1,54 @@
+//! Following processes: three tracepoints beside whatever tier is in use.
+//!
+//! Invariant: not part of a tier: where they cannot be attached the tier stands, and the reason goes to the log, a metric
+//! and `doctor`. All three or none. Called by `tiers`.
+
+use aya::Btf;
+use aya::programs::BtfTracePoint;
+
+use super::attach::{KernelError, Tracer};
+
+const PROGRAMS: [&str; 3] = ["sched_process_fork", "sched_process_exec", "sched_process_exit"];
+
+/// The kernel fields that only these programs read.
+pub(super) const FIELDS: [&str; 11] = [
+    "task_struct.pid",
+    "task_struct.comm",
+    "task_struct.signal",
+    "task_struct.mm",
+    "signal_struct.live",
+    "mm_struct.arg_start",
+    "mm_struct.arg_end",
+    "linux_binprm.file",
+    "vfsmount.mnt_root",
+    "mount.mnt_parent",
+    "mount.mnt_mountpoint",
+];
+
+impl Tracer {
+    /// Loads and attaches the programs.
+    pub(super) fn attach_processes(&mut self) -> Result<(), KernelError> {
+        if let Some(field) = FIELDS.iter().find(|field| self.absent_fields().contains(field)) {
+            return Err(KernelError::NoField(field));
+        }
+        let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
+        for program in PROGRAMS {
+            if let Err(error) = self.tracepoint(program, &btf) {
+                self.detach_processes();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn detach_processes(&mut self) {
+        for name in PROGRAMS {
+            let program = self.program(name).ok();
+            let program = program.and_then(|program| <&mut BtfTracePoint>::try_from(program).ok());
+            // One that was not loaded yet has nothing to unload.
+            if let Some(Err(error)) = program.map(BtfTracePoint::unload) {
+                tracing::debug!(%error, name, "not unloaded");
+            }
+        }
+    }
+}

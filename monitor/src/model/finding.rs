@@ -202,6 +202,43 @@ pub enum Place {
     },
 }
 
+/// Why a finding counts less than its rule says; a closed set.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoweredBy {
+    /// Its file is byte for byte what a package in the same layer ships.
+    Package,
+    /// The key is a published one, shipped with public software.
+    PublishedKey,
+    /// The value is a sample of a service's documentation.
+    DocumentedSample,
+    /// It lies below a directory of tests or documentation.
+    Place,
+    /// It is embedded in a program or other binary.
+    Embedded,
+}
+
+impl LoweredBy {
+    /// Whether it is about what was found, and not about where it lies.
+    pub fn is_of_content(self) -> bool {
+        match self {
+            Self::Package | Self::PublishedKey | Self::DocumentedSample => true,
+            Self::Place | Self::Embedded => false,
+        }
+    }
+
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::PublishedKey => "published-key",
+            Self::DocumentedSample => "documented-sample",
+            Self::Place => "place",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
 /// Something in a layer or an image's configuration that should not be there.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
@@ -213,6 +250,9 @@ pub struct Finding {
     pub category: Category,
     /// How bad.
     pub severity: Severity,
+    /// Why that is less than the rule's own severity; empty if it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lowered: Vec<LoweredBy>,
     /// How sure.
     pub confidence: Confidence,
     /// Where.

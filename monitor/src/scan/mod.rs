@@ -27,4 +27,4 @@ pub use visibility::visibility;
 pub use worker::{ImageRequest, ScanWorker, WorkerOptions, worker_main};
 
 /// Rises when the same rules give other findings; part of a stored result's identity.
-pub const ENGINE_VERSION: u32 = 1;
+pub const ENGINE_VERSION: u32 = 2;

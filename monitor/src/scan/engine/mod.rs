@@ -6,7 +6,9 @@
 //! Invariant: memory is bounded whatever a layer holds; one bad entry costs itself only. Runs in the scan worker and in
 //! `layerwatch scan`; never in the event plane.
 
+mod encoded;
 mod gate;
+mod identity;
 mod prefilter;
 mod read;
 mod search;
@@ -23,7 +25,7 @@ use super::error::ScanError;
 use super::redact::FingerprintKey;
 use super::rules::{ClassSet, RuleError, RuleSet};
 use super::summary::{ProblemKind, Progress, ScanSummary, SkipReason};
-use crate::model::{DevIno, Finding, KernelDev, LayerKey, Place};
+use crate::model::{DevIno, Finding, KernelDev, LayerKey, LoweredBy, Place};
 use gate::FileKind;
 use prefilter::Prefilter;
 use read::{FileBuffer, FileFault};
@@ -100,6 +102,45 @@ impl Scanner {
         progress: &mut dyn FnMut(Progress),
         found: &mut dyn FnMut(Finding),
     ) -> ScanSummary {
+        let mut findings = Vec::new();
+        let summary = self.walk_directory(directory, layer, progress, &mut |finding| findings.push(finding));
+        self.lower_shipped(directory, &mut findings);
+        findings.into_iter().for_each(found);
+        summary
+    }
+
+    /// Lowers what lies in files that a package of the same layer ships as they are.
+    fn lower_shipped(&self, directory: &OwnedFd, findings: &mut [Finding]) {
+        let path_of = |finding: &Finding| match &finding.place {
+            Place::File { path, .. } => path.clone(),
+            Place::ImageConfig { .. } => Vec::new(),
+        };
+        let paths = findings.iter().map(path_of).collect();
+        let shipped = identity::shipped(directory.as_fd(), &paths);
+        for finding in findings {
+            let path = path_of(finding);
+            let Some(rule) = self.rules.get(&finding.rule).filter(|_| shipped.contains(&path)) else {
+                continue;
+            };
+            let in_text = matches!(finding.place, Place::File { line: Some(_), .. });
+            let mut known: Vec<LoweredBy> = finding
+                .lowered
+                .iter()
+                .copied()
+                .filter(|r| r.is_of_content())
+                .collect();
+            known.push(LoweredBy::Package);
+            (finding.severity, finding.lowered) = rule.severity_at(&path, in_text, &known);
+        }
+    }
+
+    fn walk_directory(
+        &self,
+        directory: &OwnedFd,
+        layer: Option<&LayerKey>,
+        progress: &mut dyn FnMut(Progress),
+        found: &mut dyn FnMut(Finding),
+    ) -> ScanSummary {
         let mut run = Run {
             scanner: self,
             layer,
@@ -144,11 +185,14 @@ impl Scanner {
     /// What a kept match becomes outside.
     pub(super) fn finding(&self, kept: Kept, place: Place, path: &[u8]) -> Option<Finding> {
         let rule = self.rules.rules().get(kept.rule)?;
+        let known = kept.known.as_slice();
+        let (severity, lowered) = rule.severity_at(path, kept.line.is_some(), known);
         Some(Finding {
             rule: rule.id.clone(),
             title: rule.title.clone(),
             category: rule.category,
-            severity: rule.severity_at(path, kept.line.is_some()),
+            severity,
+            lowered,
             confidence: rule.confidence,
             place,
             fingerprint: kept.fingerprint,

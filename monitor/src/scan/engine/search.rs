@@ -7,8 +7,9 @@
 use std::ops::Range;
 
 use super::Scanner;
+use super::encoded::{self, Budget};
 use super::gate::{FileKind, HEAD_BYTES};
-use crate::model::{Fingerprint, Severity};
+use crate::model::{Fingerprint, LoweredBy, Severity};
 use crate::scan::redact;
 use crate::scan::rules::{ClassSet, Rule, Trigger};
 use crate::scan::validate::Match;
@@ -22,6 +23,8 @@ pub(in crate::scan) struct Kept {
     pub(in crate::scan) line: Option<u32>,
     pub(in crate::scan) fingerprint: Fingerprint,
     pub(in crate::scan) excerpt: String,
+    /// Whether everybody knows it.
+    pub(in crate::scan) known: Option<LoweredBy>,
     severity: Severity,
     /// Where the secret lies in the file.
     place: Range<u64>,
@@ -41,6 +44,7 @@ struct Pending {
     whole: Range<usize>,
     secret: Range<usize>,
     fingerprint: Fingerprint,
+    known: Option<LoweredBy>,
     severity: Severity,
 }
 
@@ -51,6 +55,8 @@ pub(super) struct Search<'s> {
     kind: FileKind,
     /// A rule that is left out.
     muted: Option<usize>,
+    /// What may still be decoded.
+    budget: Budget,
     /// For each rule: before this place in the buffer everything was searched.
     searched: Vec<usize>,
     pending: Vec<Pending>,
@@ -69,6 +75,11 @@ impl<'s> Search<'s> {
             classes,
             kind,
             muted: None,
+            budget: if kind == FileKind::Config || kind == FileKind::Image {
+                Budget::WHOLE
+            } else {
+                Budget::NONE
+            },
             searched: vec![0; scanner.rules.rules().len()],
             pending: Vec::new(),
             secrets: Vec::new(),
@@ -114,7 +125,39 @@ impl<'s> Search<'s> {
                 Trigger::Head | Trigger::Literals(_) => {}
             }
         }
+        self.encoded(buffer, from..limit);
         self.settle(buffer);
+    }
+
+    /// Searches what the buffer holds in base64.
+    fn encoded(&mut self, buffer: &[u8], part: Range<usize>) {
+        let mut budget = std::mem::replace(&mut self.budget, Budget::NONE);
+        encoded::each_text(buffer, part, &mut budget, |run, text| {
+            let mut inner = Search::new(self.scanner, self.classes, FileKind::Config).without(self.muted);
+            inner.budget = Budget::NONE;
+            inner.buffer(text, 0, text.len(), false);
+            for kept in inner.finish().kept {
+                self.adopt(kept, buffer, &run);
+            }
+        });
+        self.budget = budget;
+    }
+
+    /// Takes over what was found in a run of base64, at the place where it stands encoded.
+    fn adopt(&mut self, kept: Kept, buffer: &[u8], run: &Range<usize>) {
+        self.secrets.push(run.clone());
+        let full = self.found.kept.len() + self.pending.len() >= MAX_FILE_FINDINGS;
+        if full && !self.make_room(kept.severity) {
+            return;
+        }
+        let before = buffer.get(..run.start).unwrap_or_default();
+        let outside = |inner: u64| self.base + wide(run.start) + inner / 3 * 4;
+        let place = outside(kept.place.start)..outside(kept.place.end) + 1;
+        self.found.kept.push(Kept {
+            line: Some(self.lines.saturating_add(count_lines(before)) + 1),
+            place,
+            ..kept
+        });
     }
 
     fn applies(&self, index: usize, rule: &Rule) -> bool {
@@ -176,6 +219,7 @@ impl<'s> Search<'s> {
             whole: matched.whole.start..matched.whole.end.max(end),
             secret: accepted.secret,
             fingerprint: self.scanner.key.fingerprint(accepted.canonical.bytes()),
+            known: accepted.known,
             severity: rule.severity,
         });
         Some(end)
@@ -230,6 +274,7 @@ impl<'s> Search<'s> {
                 }),
                 fingerprint: pending.fingerprint,
                 excerpt: if text { excerpt } else { String::new() },
+                known: pending.known,
                 severity: pending.severity,
                 place: self.base + wide(pending.secret.start)..self.base + wide(pending.secret.end),
             });

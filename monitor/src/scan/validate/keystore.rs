@@ -37,5 +37,6 @@ pub(super) fn accept_head(matched: &Match<'_>) -> Accepted {
     Accepted {
         secret: matched.whole.start..matched.whole.start + head.len(),
         canonical: super::Secret::new(head.to_vec()),
+        known: None,
     }
 }

@@ -9,6 +9,7 @@ mod binary;
 mod checksum;
 mod encoded;
 mod keystore;
+mod known;
 mod pem;
 mod ssh;
 mod token;
@@ -17,6 +18,7 @@ mod value;
 use std::ops::Range;
 
 use super::redact::Secret;
+use crate::model::LoweredBy;
 
 /// How a match is judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
@@ -125,6 +127,7 @@ impl<'a> Match<'a> {
         Accepted {
             secret: self.secret.start..self.secret.start + length,
             canonical: Secret::new(canonical),
+            known: None,
         }
     }
 
@@ -140,11 +143,26 @@ pub(super) struct Accepted {
     pub(super) secret: Range<usize>,
     /// The secret in the form that is the same wherever it occurs: decoded, without line breaks.
     pub(super) canonical: Secret,
+    /// Whether everybody knows it.
+    pub(super) known: Option<LoweredBy>,
 }
 
 impl Validation {
     /// The secret if the match stands.
     pub(super) fn judge(self, matched: &Match<'_>) -> Option<Accepted> {
+        if known::is_sample(matched.bytes()) {
+            let known = Some(LoweredBy::DocumentedSample);
+            return Some(Accepted {
+                known,
+                ..matched.accept_group()
+            });
+        }
+        let mut accepted = self.examine(matched)?;
+        accepted.known = known::is_published(accepted.canonical.bytes()).then_some(LoweredBy::PublishedKey);
+        Some(accepted)
+    }
+
+    fn examine(self, matched: &Match<'_>) -> Option<Accepted> {
         match self {
             Self::PemPlain => pem::judge(matched, false),
             Self::PemEncrypted => pem::judge(matched, true),

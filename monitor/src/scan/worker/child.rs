@@ -146,6 +146,11 @@ fn wire(finding: Finding) -> WireFinding {
     WireFinding {
         rule: finding.rule,
         place,
+        known: finding
+            .lowered
+            .into_iter()
+            .filter(|reason| reason.is_of_content())
+            .collect(),
         fingerprint: finding.fingerprint,
         excerpt: finding.excerpt,
     }

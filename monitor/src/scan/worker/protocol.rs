@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DevIno, Fingerprint, RuleId, text};
+use crate::model::{DevIno, Fingerprint, LoweredBy, RuleId, text};
 use crate::scan::redact::{FingerprintKey, Secret};
 use crate::scan::rules::{MAX_USER_BYTES, RuleFile};
 use crate::scan::summary::{Progress, ScanSummary};
@@ -113,6 +113,9 @@ pub(super) enum Response {
 pub(super) struct WireFinding {
     pub(super) rule: RuleId,
     pub(super) place: WirePlace,
+    /// What is known of its content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) known: Vec<LoweredBy>,
     pub(super) fingerprint: Fingerprint,
     pub(super) excerpt: String,
 }

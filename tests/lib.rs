@@ -4,10 +4,12 @@
 //! Invariant: nothing here sleeps for a fixed time and hopes, nothing listens beyond 127.0.0.1, and no process is ended
 //! but by its own id.
 
+pub mod cost;
 mod http;
 pub mod monitoring;
 mod process;
 pub mod scene;
+pub mod written;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
@@ -18,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 pub use http::{Answer, get, request};
-pub use process::{Process, output, run};
+pub use process::{Process, output, run, text_of};
 
 /// How long to wait between two looks.
 const LOOK: Duration = Duration::from_millis(20);

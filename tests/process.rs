@@ -46,12 +46,7 @@ impl Process {
 
     /// What it wrote so far.
     pub fn log(&self) -> String {
-        let mut text = Vec::new();
-        if let Ok(mut file) = File::open(&self.log) {
-            // A log that cannot be read is shown as far as it can.
-            drop(std::io::Read::read_to_end(&mut file, &mut text));
-        }
-        String::from_utf8_lossy(&text).into_owned()
+        text_of(&self.log)
     }
 
     /// Waits until `look` gives something; fails at once, with the log, if the program ends before.
@@ -99,6 +94,16 @@ impl Drop for Process {
             drop(self.child.kill());
         }
     }
+}
+
+/// What a file holds so far, as text; nothing if it cannot be read.
+pub fn text_of(file: &Path) -> String {
+    let mut text = Vec::new();
+    if let Ok(mut file) = File::open(file) {
+        // A log that cannot be read is shown as far as it can.
+        drop(std::io::Read::read_to_end(&mut file, &mut text));
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Runs a program to its end.

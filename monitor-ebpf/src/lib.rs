@@ -21,7 +21,7 @@ pub use record::{
 };
 
 /// Rises with each change of layout or meaning.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 
 /// An inode: `super_block.s_dev` in the kernel's encoding and `inode.i_ino`.
 #[repr(C)]
@@ -70,9 +70,10 @@ pub mod watch_flags {
     pub const STORE: u32 = 1 << 4;
 }
 
-/// Per-hook counters, value of the per-processor array `COUNTERS`, index = a constant of [`hooks`].
+/// Counters of a place, value of the per-processor array `COUNTERS`, index = a constant of [`hooks`].
 ///
-/// `seen = matched + ignored` and `matched = emitted + repeated + ring_full + own`.
+/// `seen = matched + ignored` and `matched = emitted + repeated + ring_full + own`. Reads, maps and descriptors are
+/// seen once [`filter_bit`] lets them through: the others cost nothing but that test, and so no counter either.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct Counters {
@@ -84,7 +85,8 @@ pub struct Counters {
     pub ignored: u64,
     /// A record went into the ring.
     pub emitted: u64,
-    /// Ordinary content, reported before for this layer, process and user in the window.
+    /// Reported before: ordinary content for this layer, process and user in the window, a read of a file with a
+    /// finding for this process and user.
     pub repeated: u64,
     /// The agent's own access.
     pub own: u64,
@@ -96,6 +98,18 @@ pub struct Counters {
     pub read_error: u64,
 }
 
+/// How many bits `FILTER` has.
+pub const FILTER_BITS: u32 = 1 << 20;
+
+/// The bit of `FILTER` that is set while an inode is watched; others may share it.
+#[inline]
+pub const fn filter_bit(key: InodeKey) -> u32 {
+    let mixed = key.ino ^ ((key.dev as u64) << 32) ^ key.dev as u64;
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44) as u32
+}
+
+/// How many block devices and backing files `BLOCK_DEVICES` holds.
+pub const BLOCK_DEVICES_CAPACITY: u32 = 4096;
 /// How many hooks `COUNTERS` has room for.
 pub const HOOKS: u32 = 16;
 /// How many inodes `SENSITIVE` holds.
@@ -116,11 +130,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_layout_is_what_version_1_says() {
+    fn near_inodes_do_not_share_a_bit() {
+        let bit = |dev, ino| filter_bit(InodeKey::new(dev, ino));
+        assert!((0..10_000).all(|ino| bit(0x80_0001, ino) < FILTER_BITS));
+        let shared =
+            (0..1000).filter(|ino| (0..1000).any(|other| other != *ino && bit(1, *ino) == bit(1, other)));
+        assert_eq!(shared.count(), 0);
+        assert_ne!(bit(1, 7), bit(2, 7));
+    }
+
+    #[test]
+    fn the_layout_is_what_version_2_says() {
         assert_eq!((size_of::<InodeKey>(), align_of::<InodeKey>()), (16, 8));
         assert_eq!((size_of::<Watch>(), size_of::<Counters>()), (8, 72));
         assert_eq!((size_of::<CredentialRecord>(), size_of::<Record>()), (36, 568));
         assert_eq!((size_of::<ProcessHead>(), size_of::<ProcessExec>()), (64, 664));
-        assert_eq!(WIRE_VERSION, 1);
+        assert_eq!(WIRE_VERSION, 2);
     }
 }

@@ -33,28 +33,30 @@ pub mod kinds {
     pub const READ_FINDING: u16 = 7;
     /// A file with a finding arrived over a socket.
     pub const RECEIVE_FINDING: u16 = 8;
+    /// A file with a finding was held by a descriptor at execve, `pidfd_getfd` or a change of user.
+    pub const HOLD_FINDING: u16 = 9;
+    /// A watched block device, or the backing file of one, was opened; `watch` is the device with inode 0, or the file.
+    pub const OPEN_DEVICE: u16 = 10;
 }
 
-/// Which hook saw it; `Record::hook` and index of the counters.
+/// Where it was seen, whatever program stands there on the tier in use; `Record::hook` and index of the counters.
 pub mod hooks {
-    /// `lsm/file_open`.
-    pub const LSM_FILE_OPEN: u16 = 0;
-    /// `fexit/security_file_open`.
-    pub const FEXIT_FILE_OPEN: u16 = 1;
-    /// kprobe on `security_file_open`.
-    pub const KPROBE_FILE_OPEN: u16 = 2;
-    /// `tp_btf/sys_exit`, calls that return a descriptor.
-    pub const SYS_EXIT: u16 = 3;
-    /// `fexit/security_inode_rename`.
-    pub const FEXIT_RENAME: u16 = 4;
-    /// `fexit/security_mmap_file`.
-    pub const FEXIT_MMAP: u16 = 5;
-    /// `fexit/security_file_permission`.
-    pub const FEXIT_PERMISSION: u16 = 6;
-    /// `fexit/security_file_receive`.
-    pub const FEXIT_RECEIVE: u16 = 7;
-    /// `tp_btf` on `sched_process_fork`, `sched_process_exec` and `sched_process_exit`: no accesses, a ring of its own.
-    pub const PROCESS: u16 = 8;
+    /// A file is opened.
+    pub const OPEN: u16 = 0;
+    /// A name is moved.
+    pub const RENAME: u16 = 1;
+    /// A file is mapped.
+    pub const MAP: u16 = 2;
+    /// An open file is read.
+    pub const READ: u16 = 3;
+    /// A descriptor arrives over a socket.
+    pub const RECEIVE: u16 = 4;
+    /// A request of `io_uring` is done.
+    pub const IO_URING: u16 = 5;
+    /// Descriptors that a process holds, at execve, `pidfd_getfd` and a change of user.
+    pub const DESCRIPTORS: u16 = 6;
+    /// A process begins, executes a program or ends.
+    pub const PROCESS: u16 = 7;
 }
 
 /// Bits of `Record::flags`.

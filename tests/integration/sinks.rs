@@ -263,7 +263,7 @@ fn a_real_prometheus_scrapes_the_agent_and_its_rule_reaches_alertmanager() -> Re
     let runtime = runtime()?;
     let _entered = runtime.enter();
     let metrics = Arc::new(Metrics::new()?);
-    metrics.kernel_attached(Tier::B, Hook::FexitFileOpen, &[Hook::FexitFileOpen]);
+    metrics.kernel_attached(Tier::B, &[Hook::Open]);
     let (agent, _stop) = serve(&runtime, &metrics)?;
     let (alertmanager, prometheus) = (free_port()?, free_port()?);
     let _alertmanager = start_alertmanager(directory.path(), alertmanager)?;
@@ -309,11 +309,7 @@ fn the_served_metrics_please_promtool() -> Result<()> {
     }
     let runtime = runtime()?;
     let metrics = Arc::new(Metrics::new()?);
-    metrics.kernel_attached(
-        Tier::B,
-        Hook::FexitFileOpen,
-        &[Hook::FexitFileOpen, Hook::FexitRename],
-    );
+    metrics.kernel_attached(Tier::B, &[Hook::Open, Hook::Rename]);
     metrics.peer(0)?;
     let (port, _stop) = serve(&runtime, &metrics)?;
     let answer = get(port, "/metrics")?;

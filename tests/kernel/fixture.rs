@@ -73,7 +73,7 @@ impl Layer {
         );
         ensure!(maps.apply(&set)? == 0, "the watch set did not fit");
         if detached() {
-            tracer.detach_open_hook()?;
+            tracer.detach_hooks()?;
             // The kernel lets a link go in its own time: until the canary stays unseen, the hook still fires.
             canary.open()?;
             while ring.wait(Duration::from_millis(500)).is_some() {

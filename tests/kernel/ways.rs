@@ -1,7 +1,6 @@
 //! Four ways to one inode, and what must not be reported.
 
 use anyhow::{Context, Result};
-use layerwatch::kernel::Tier;
 use layerwatch_ebpf::{NO_ID, Record, flags, hooks, kinds};
 
 use crate::fixture::{Layer, Mounted, USER, cat_as, wire};
@@ -48,14 +47,9 @@ fn check(layer: &mut Layer, uid: u32, path: &str, leaf: &str, backing: bool) -> 
     layer.records().context("before the read")?;
     assert_eq!(cat_as(uid, &layer.path(path))?, "the secret\n");
     let records = layer.records()?;
-    let through_trampoline = layer.tier == Tier::B;
     let expected = Seen {
         kind: kinds::OPEN_FINDING,
-        hook: if through_trampoline {
-            hooks::FEXIT_FILE_OPEN
-        } else {
-            hooks::SYS_EXIT
-        },
+        hook: hooks::OPEN,
         file: wire(layer.secret()?),
         backing,
         uid,
@@ -70,7 +64,8 @@ fn check(layer: &mut Layer, uid: u32, path: &str, leaf: &str, backing: bool) -> 
     assert_eq!(
         records.iter().map(Seen::of).collect::<Vec<_>>(),
         [expected],
-        "{path}"
+        "{path} on tier {}",
+        layer.tier
     );
     Ok(())
 }

@@ -8,7 +8,7 @@ use layerwatch_ebpf::{
 };
 
 use super::fields::{Load, Probe, offset};
-use super::maps::{EVENTS, OWN, Outer, REPEATS, Repeat, count, next_sequence};
+use super::maps::{EVENTS, OWN, Outer, READERS, REPEATS, Reader, Repeat, count, next_sequence};
 use super::{path, task};
 
 /// What a hook found out before it decided to report.
@@ -27,7 +27,7 @@ pub(super) struct Match {
     /// The watched inode.
     pub(super) key: InodeKey,
     pub(super) watch: Watch,
-    pub(super) outer: Option<Outer>,
+    pub(super) outer: Outer,
     /// The mounter's credentials (`struct cred`), or null.
     pub(super) mounter: *const u8,
 }
@@ -63,17 +63,49 @@ pub(super) fn is_repeat(directory: InodeKey) -> bool {
     false
 }
 
-/// Puts a record into the ring, or counts that there was no room.
+/// The user that reads count for: through an overlay the task's own, since it works with the mounter's rights there.
+#[inline(always)]
+fn reader(file: InodeKey, backing: bool) -> Reader {
+    Reader {
+        file,
+        tgid: task::current_tgid(),
+        uid: if backing {
+            task::current_real_fsuid()
+        } else {
+            task::current_fsuid()
+        },
+    }
+}
+
+/// Whether this process and user has been reported for this file.
+#[inline(always)]
+pub(super) fn is_known_reader(file: InodeKey, backing: bool) -> bool {
+    let Some(start) = READERS.get_ptr(&reader(file, backing)) else {
+        return false;
+    };
+    // SAFETY: a map value of plain integers.
+    unsafe { *start == task::current_process_start() }
+}
+
+/// Remembers that this process and user has been reported for this file.
+#[inline(always)]
+pub(super) fn remember_reader(file: InodeKey, backing: bool) {
+    let _ = READERS.insert(&reader(file, backing), &task::current_process_start(), 0);
+}
+
+/// Puts a record into the ring, or counts that there was no room; whether it went in.
+///
+/// What is read for the record is read into it, since the stack is small.
 ///
 /// # Safety
 /// The pointers of `found` are kernel pointers; `counters` is this processor's value.
 #[inline(always)]
-pub(super) unsafe fn emit(found: &Match, counters: *mut Counters) {
+pub(super) unsafe fn emit(found: &Match, counters: *mut Counters) -> u32 {
     let sequence = next_sequence();
     let Some(mut entry) = EVENTS.reserve::<Record>(0) else {
         // SAFETY: the caller's `counters`.
         unsafe { count(&raw mut (*counters).ring_full) };
-        return;
+        return 0;
     };
     let record = entry.as_mut_ptr();
     // SAFETY: the ring gave room for a whole record; each field and each path byte is written below.
@@ -94,13 +126,10 @@ pub(super) unsafe fn emit(found: &Match, counters: *mut Counters) {
         (*record).watch_flags = found.watch.flags;
         (*record).result = found.result;
         (*record).open_flags = found.open_flags;
-        let (outer_ino, outer_dev, outer_fsuid) = found
-            .outer
-            .map_or((0, 0, NO_ID), |outer| (outer.ino, outer.dev, outer.fsuid));
-        (*record).outer_ino = outer_ino;
-        (*record).outer_dev = outer_dev;
-        (*record).outer_fsuid = outer_fsuid;
-        if found.outer.is_some() {
+        (*record).outer_ino = found.outer.ino;
+        (*record).outer_dev = found.outer.dev;
+        (*record).outer_fsuid = found.outer.fsuid;
+        if found.outer.fsuid != NO_ID {
             (*record).flags |= flags::OUTER_CARRIED;
         }
         let generation = Probe::load::<u32>(found.inode, offset!(inode_generation));
@@ -118,4 +147,5 @@ pub(super) unsafe fn emit(found: &Match, counters: *mut Counters) {
         count(&raw mut (*counters).emitted);
     }
     entry.submit(0);
+    1
 }

@@ -31,6 +31,54 @@ pub(super) fn frozen(place: &'static u32) -> u32 {
     unsafe { core::ptr::read_volatile(place) }
 }
 
+/// The value at `base + offset`, zero where it cannot be read; then `failed` is no longer zero.
+///
+/// # Safety
+/// As for [`Load::load`].
+#[inline(always)]
+pub(super) unsafe fn checked<T: Copy + Zeroable>(base: *const u8, offset: u32, failed: &mut u64) -> T {
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: as in `Probe::load`.
+    unsafe {
+        let status = bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            base.wrapping_add(offset as usize).cast(),
+        );
+        *failed |= status as u64;
+        value.assume_init()
+    }
+}
+
+/// Copies the value at `base + offset` to `out`, zeros where it cannot be read; then `failed` is no longer zero.
+///
+/// # Safety
+/// `out` is writable.
+#[inline(always)]
+pub(super) unsafe fn into<T: Zeroable>(out: *mut T, base: *const u8, offset: u32, failed: &mut u64) {
+    // SAFETY: the helper writes exactly the size of `T`, zeros if it fails.
+    unsafe {
+        let source = base.wrapping_add(offset as usize).cast();
+        *failed |= bpf_probe_read_kernel(out.cast(), size_of::<T>() as u32, source) as u64;
+    }
+}
+
+/// A pointer as a plain number, also for the verifier: what has a type cannot be handed to a global function.
+#[inline(always)]
+pub(super) fn scalar(pointer: *const u8) -> u64 {
+    let typed = pointer;
+    let mut number = 0_u64;
+    // SAFETY: eight bytes of the program's own stack are copied to its own stack.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut number).cast(),
+            size_of::<u64>() as u32,
+            (&raw const typed).cast(),
+        );
+    }
+    number
+}
+
 /// A way to read kernel memory.
 pub(super) trait Load {
     /// The value at `base + offset`; zero where it cannot be read.

@@ -1,12 +1,13 @@
 //! The maps, and the counters that each program keeps.
 //!
-//! Invariant: the agent fills `SENSITIVE`, `ROOTS`, `DEVICES` and `OWN`; the programs only read them.
+//! Invariant: the agent fills `FILTER`, `SENSITIVE`, `ROOTS`, `DEVICES`, `BLOCK_DEVICES` and `OWN`; the programs only
+//! read them.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use layerwatch_ebpf::{
-    Counters, DEVICES_CAPACITY, HOOKS, InodeKey, PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY,
-    SENSITIVE_CAPACITY, Watch,
+    BLOCK_DEVICES_CAPACITY, Counters, DEVICES_CAPACITY, FILTER_BITS, HOOKS, InodeKey, NO_ID,
+    PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch, filter_bit,
 };
 
 /// Let a hash map grow with its use instead of taking its whole size at load (`BPF_F_NO_PREALLOC`).
@@ -19,6 +20,10 @@ pub(super) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 /// Process records for the agent, apart from the accesses, so that a storm of processes crowds out no access.
 #[map]
 pub(super) static PROCESSES: RingBuf = RingBuf::with_byte_size(PROCESS_RING_BYTES, 0);
+
+/// A bit for each inode in `SENSITIVE`, `ROOTS` and `BLOCK_DEVICES`: what has none is in none of them.
+#[map]
+static FILTER: Array<u64> = Array::with_max_entries(FILTER_BITS / 64, 0);
 
 /// File inodes with a finding, and the canary.
 #[map]
@@ -34,6 +39,11 @@ pub(super) static ROOTS: HashMap<InodeKey, Watch> =
 #[map]
 pub(super) static DEVICES: HashMap<u32, u32> = HashMap::with_max_entries(DEVICES_CAPACITY, NO_PREALLOCATION);
 
+/// Block devices (by number, inode 0) and backing files that hold a store.
+#[map]
+pub(super) static BLOCK_DEVICES: HashMap<InodeKey, Watch> =
+    HashMap::with_max_entries(BLOCK_DEVICES_CAPACITY, NO_PREALLOCATION);
+
 /// The agent's own processes: thread group id to start time, 0 for any.
 #[map]
 pub(super) static OWN: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
@@ -46,13 +56,17 @@ pub(super) static OUTER: LruHashMap<u64, Outer> = LruHashMap::with_max_entries(8
 #[map]
 pub(super) static REPEATS: LruHashMap<Repeat, u64> = LruHashMap::with_max_entries(16384, 0);
 
+/// Who has been reported for a file with a finding: the process's start, since numbers of processes are reused.
+#[map]
+pub(super) static READERS: LruHashMap<Reader, u64> = LruHashMap::with_max_entries(16384, 0);
+
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(HOOKS, 0);
 
 #[map]
 static SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// What an overlay's outer open leaves for the backing open.
+/// The outer file of an overlay. Plain integers, since a half-filled `Option` is not copied the way the verifier wants.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Outer {
@@ -60,8 +74,32 @@ pub(super) struct Outer {
     pub(super) ino: u64,
     /// The overlay superblock's device.
     pub(super) dev: u32,
-    /// The opener's `fsuid`.
+    /// The opener's `fsuid`; [`NO_ID`] where it is not known.
     pub(super) fsuid: u32,
+    /// Whether there is one: 0 or 1.
+    pub(super) present: u32,
+    /// Always 0.
+    pub(super) reserved: u32,
+}
+
+impl Outer {
+    /// There is none.
+    pub(super) const NONE: Self = Self {
+        ino: 0,
+        dev: 0,
+        fsuid: NO_ID,
+        present: 0,
+        reserved: 0,
+    };
+}
+
+/// Key of `READERS`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Reader {
+    pub(super) file: InodeKey,
+    pub(super) tgid: u32,
+    pub(super) uid: u32,
 }
 
 /// Key of `REPEATS`.
@@ -71,6 +109,17 @@ pub(super) struct Repeat {
     pub(super) directory: InodeKey,
     pub(super) tgid: u32,
     pub(super) uid: u32,
+}
+
+/// Whether the inode may be in `SENSITIVE`, `ROOTS` or `BLOCK_DEVICES`; if not, it is in none of them.
+#[inline(always)]
+pub(super) fn may_be_watched(key: InodeKey) -> bool {
+    let bit = filter_bit(key);
+    let Some(word) = FILTER.get_ptr(bit >> 6) else {
+        return true;
+    };
+    // SAFETY: a map value of plain integers.
+    unsafe { *word >> (bit & 63) & 1 != 0 }
 }
 
 /// This processor's counters of a hook.

@@ -1,30 +1,34 @@
 //! An open file, whichever hook saw it: does it meet a watch, and is that worth a record?
 //!
-//! Invariant: a file with a finding is reported each time it is opened for reading, by any path. Other content of a
-//! scanned layer is reported once per process and user in a window, through an overlay it is only counted; content of a
-//! layer that has not been scanned is always reported.
+//! Invariant: a file with a finding is reported each time it is opened for reading, by any path, and so is a device that
+//! holds a store. Other content of a scanned layer is reported once per process and user in a window, through an overlay
+//! it is only counted; content of a layer that has not been scanned is always reported.
 
 use layerwatch_ebpf::{Counters, InodeKey, Watch, flags, kinds, watch_flags};
 
-use super::emit::{self, Match};
-use super::fields::{Load, offset};
-use super::maps::{DEVICES, Outer, SENSITIVE, count};
+use super::emit;
+use super::fields::{Load, Probe, offset, scalar};
+use super::maps::{BLOCK_DEVICES, DEVICES, SENSITIVE, count, may_be_watched};
 use super::overlay;
-use super::walk::{self, Walk};
+use super::report::{What, report};
+use super::walk::{self, End, Walk};
 
 /// `FMODE_READ`, include/linux/fs.h.
-const FMODE_READ: u32 = 1;
+pub(super) const FMODE_READ: u32 = 1;
 /// `O_ACCMODE`, include/uapi/asm-generic/fcntl.h.
 const O_ACCMODE: u32 = 3;
-/// `S_IFMT` and `S_IFREG`, include/uapi/linux/stat.h.
+/// `S_IFMT`, `S_IFREG` and `S_IFBLK`, include/uapi/linux/stat.h.
 const S_IFMT: u16 = 0o170_000;
 const S_IFREG: u16 = 0o100_000;
+const S_IFBLK: u16 = 0o060_000;
 
 /// An open file and the inode that its bytes are in.
 pub(super) struct Opened {
-    pub(super) hook: u16,
+    pub(super) place: u16,
     /// Whether creations in an index directory are reported: only where renames are not seen.
     pub(super) report_creations: bool,
+    /// Through an overlay.
+    pub(super) backing: bool,
     pub(super) result: i32,
     /// `struct file`.
     pub(super) file: *const u8,
@@ -34,17 +38,27 @@ pub(super) struct Opened {
     pub(super) dev: u32,
     /// Its dentry, or null where its file system's own dentry is not at hand.
     pub(super) dentry: *const u8,
-    /// Through an overlay.
-    pub(super) backing: bool,
-    pub(super) outer: Option<Outer>,
-    /// The mounter's credentials (`struct cred`); null where there is none or it is not known.
-    pub(super) mounter: *const u8,
 }
 
 /// Whether any watched inode is on the device.
 #[inline(always)]
 pub(super) fn is_watched_device(dev: u32) -> bool {
     DEVICES.get_ptr(&dev).is_some()
+}
+
+/// The device behind a block device's node, if it is one.
+///
+/// # Safety
+/// `inode` is an inode that `L` can read.
+#[inline(always)]
+pub(super) unsafe fn block_device<L: Load>(inode: *const u8) -> Option<InodeKey> {
+    // SAFETY: the caller's.
+    unsafe {
+        if L::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFBLK {
+            return None;
+        }
+        Some(InodeKey::new(L::load(inode, offset!(inode_rdev)), 0))
+    }
 }
 
 /// What became of an open, for the diagnostics of the hook.
@@ -57,29 +71,68 @@ pub(super) enum Judged {
     Truncated,
 }
 
-/// Judges one open file on a watched device.
+/// Judges one open file on a watched device, or a block device.
 ///
 /// # Safety
 /// The pointers of `opened` are kernel pointers that `L` can read; `counters` is this processor's value.
 #[inline(always)]
-pub(super) unsafe fn judge<L: Load>(opened: &Opened, counters: *mut Counters) -> Judged {
+pub(super) unsafe fn judge<L: Load>(
+    opened: &Opened,
+    raw: Option<InodeKey>,
+    counters: *mut Counters,
+) -> Judged {
     // SAFETY: the caller's.
     unsafe {
-        let key = InodeKey::new(opened.dev, L::load(opened.inode, offset!(inode_ino)));
-        if let Some(watch) = SENSITIVE.get_ptr(&key) {
-            finding::<L>(opened, key, *watch, counters);
-            Judged::Done
-        } else {
-            content::<L>(opened, key, counters)
+        let key = match raw {
+            Some(key) => key,
+            None => InodeKey::new(opened.dev, L::load(opened.inode, offset!(inode_ino))),
+        };
+        if may_be_watched(key) {
+            if let Some(watch) = SENSITIVE.get_ptr(&key) {
+                finding(opened, key, *watch, counters);
+                return Judged::Done;
+            }
+            if let Some(watch) = BLOCK_DEVICES.get_ptr(&key) {
+                device(opened, *watch, counters);
+                return Judged::Done;
+            }
         }
+        if raw.is_some() {
+            count(&raw mut (*counters).ignored);
+            return Judged::Done;
+        }
+        content::<L>(opened, counters)
     }
 }
 
+/// Reports the open of a block device or of a file behind one.
 #[inline(always)]
-unsafe fn finding<L: Load>(opened: &Opened, key: InodeKey, watch: Watch, counters: *mut Counters) {
+unsafe fn device(opened: &Opened, watch: Watch, counters: *mut Counters) {
     // SAFETY: as for `judge`.
     unsafe {
-        if L::load::<u32>(opened.file, offset!(file_mode)) & FMODE_READ == 0 {
+        if !is_for_reading(opened) {
+            return count(&raw mut (*counters).ignored);
+        }
+        count(&raw mut (*counters).matched);
+        if emit::is_own() {
+            return count(&raw mut (*counters).own);
+        }
+        report(
+            scalar(opened.file),
+            opened.what(kinds::OPEN_DEVICE, 0),
+            0,
+            watch,
+            opened.result,
+        );
+    }
+}
+
+/// Reports the open of a file with a finding.
+#[inline(always)]
+unsafe fn finding(opened: &Opened, key: InodeKey, watch: Watch, counters: *mut Counters) {
+    // SAFETY: as for `judge`.
+    unsafe {
+        if !is_for_reading(opened) {
             return count(&raw mut (*counters).ignored);
         }
         count(&raw mut (*counters).matched);
@@ -90,105 +143,107 @@ unsafe fn finding<L: Load>(opened: &Opened, key: InodeKey, watch: Watch, counter
         } else {
             kinds::OPEN_FINDING
         };
-        emit::emit(&describe::<L>(opened, kind, 0, key, key, watch), counters);
+        let emitted = report(scalar(opened.file), opened.what(kind, 0), 0, watch, opened.result);
+        // What this process reads through the descriptor is told by the open already.
+        if emitted && opened.result == 0 {
+            emit::remember_reader(key, opened.backing);
+        }
+    }
+}
+
+impl Opened {
+    #[inline(always)]
+    fn what(&self, kind: u16, flags: u32) -> What {
+        What {
+            place: self.place,
+            kind,
+            flags,
+        }
     }
 }
 
 #[inline(always)]
-unsafe fn content<L: Load>(opened: &Opened, key: InodeKey, counters: *mut Counters) -> Judged {
+unsafe fn is_for_reading(opened: &Opened) -> bool {
+    // SAFETY: a fault-safe load.
+    unsafe { Probe::load::<u32>(opened.file, offset!(file_mode)) & FMODE_READ != 0 }
+}
+
+#[inline(always)]
+unsafe fn content<L: Load>(opened: &Opened, counters: *mut Counters) -> Judged {
     // SAFETY: as for `judge`.
     unsafe {
-        if opened.dentry.is_null() || L::load::<u16>(opened.inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
+        if L::load::<u16>(opened.inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
             count(&raw mut (*counters).ignored);
             return Judged::Done;
         }
-        let (directory, watch, depth) = match walk::to_watched_directory::<L>(opened.dentry, opened.dev) {
-            Walk::Met { key, watch, depth } => (key, watch, depth),
-            Walk::Root => {
+        let walked = if opened.dentry.is_null() {
+            let alias = overlay::alias(opened.inode);
+            if alias.is_null() {
                 count(&raw mut (*counters).ignored);
                 return Judged::Done;
             }
-            Walk::Truncated => {
+            walk::to_watched_directory::<Probe>(alias, opened.dev)
+        } else {
+            walk::to_watched_directory::<L>(opened.dentry, opened.dev)
+        };
+        match walked.end {
+            End::Met => {
+                below(opened, &walked, counters);
+                Judged::Done
+            }
+            End::Root => {
+                count(&raw mut (*counters).ignored);
+                Judged::Done
+            }
+            End::Truncated => {
                 count(&raw mut (*counters).walk_truncated);
                 count(&raw mut (*counters).ignored);
-                return Judged::Truncated;
+                Judged::Truncated
             }
-        };
-        let Some(kind) = kind_of_content::<L>(opened, watch, depth) else {
-            count(&raw mut (*counters).ignored);
-            return Judged::Done;
-        };
-        count(&raw mut (*counters).matched);
-        if emit::is_own() {
-            count(&raw mut (*counters).own);
-            return Judged::Done;
         }
-        let scanned = watch.flags & watch_flags::SCANNED != 0;
-        if kind == kinds::OPEN_CONTENT && scanned && (opened.backing || emit::is_repeat(directory)) {
-            count(&raw mut (*counters).repeated);
-            return Judged::Done;
-        }
-        emit::emit(
-            &describe::<L>(opened, kind, flags::BY_DIRECTORY, key, directory, watch),
-            counters,
-        );
-        Judged::Done
     }
 }
 
-/// What an open below a watched directory is, if it is anything.
+/// Reports or counts an open below a watched directory.
 #[inline(always)]
-unsafe fn kind_of_content<L: Load>(opened: &Opened, watch: Watch, depth: usize) -> Option<u16> {
+unsafe fn below(opened: &Opened, walked: &Walk, counters: *mut Counters) {
+    let watch = walked.watch;
     // SAFETY: as for `judge`.
     unsafe {
-        if watch.flags & watch_flags::INDEX != 0 {
-            let writes = L::load::<u32>(opened.file, offset!(file_flags)) & O_ACCMODE != 0;
-            return (opened.report_creations && depth == 0 && writes).then_some(kinds::INDEX_WRITE);
+        let kind = kind_of_content(opened, walked);
+        if kind == 0 {
+            return count(&raw mut (*counters).ignored);
         }
-        let reads = L::load::<u32>(opened.file, offset!(file_mode)) & FMODE_READ != 0;
-        reads.then_some(kinds::OPEN_CONTENT)
+        count(&raw mut (*counters).matched);
+        if emit::is_own() {
+            return count(&raw mut (*counters).own);
+        }
+        let scanned = watch.flags & watch_flags::SCANNED != 0;
+        let directory = InodeKey::new(opened.dev, walked.directory);
+        if kind == kinds::OPEN_CONTENT && scanned && (opened.backing || emit::is_repeat(directory)) {
+            return count(&raw mut (*counters).repeated);
+        }
+        let what = opened.what(kind, flags::BY_DIRECTORY);
+        report(scalar(opened.file), what, walked.directory, watch, opened.result);
     }
 }
 
+/// What an open below a watched directory is; 0 if it is nothing.
 #[inline(always)]
-unsafe fn describe<L: Load>(
-    opened: &Opened,
-    kind: u16,
-    extra: u32,
-    file: InodeKey,
-    key: InodeKey,
-    watch: Watch,
-) -> Match {
+unsafe fn kind_of_content(opened: &Opened, walked: &Walk) -> u16 {
     // SAFETY: as for `judge`.
-    let dentry = unsafe {
-        if opened.dentry.is_null() {
-            L::pointer(opened.file, offset!(file_path_dentry))
-        } else {
-            opened.dentry
+    unsafe {
+        if walked.watch.flags & watch_flags::INDEX != 0 {
+            let writes = Probe::load::<u32>(opened.file, offset!(file_flags)) & O_ACCMODE != 0;
+            if opened.report_creations && walked.depth == 0 && writes {
+                return kinds::INDEX_WRITE;
+            }
+            return 0;
         }
-    };
-    // SAFETY: as for `judge`.
-    let open_flags = unsafe { L::load(opened.file, offset!(file_flags)) };
-    let mut outer = None;
-    let mut mounter = core::ptr::null();
-    let mut bits = extra;
-    if opened.backing {
-        bits |= flags::BACKING;
-        outer = opened.outer.or_else(overlay::take_outer);
-        mounter = opened.mounter;
-    }
-    Match {
-        hook: opened.hook,
-        kind,
-        flags: bits,
-        result: opened.result,
-        open_flags,
-        file,
-        inode: opened.inode,
-        dentry,
-        key,
-        watch,
-        outer,
-        mounter,
+        if is_for_reading(opened) {
+            kinds::OPEN_CONTENT
+        } else {
+            0
+        }
     }
 }

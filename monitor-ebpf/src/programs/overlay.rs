@@ -1,10 +1,11 @@
 //! overlayfs: telling a backing open from a direct one, and finding the real inode where only the outer open is seen.
 //!
 //! Up to Linux 6.6 a backing file has the overlay's path with the layer's inode; from 6.7 on it has the layer's path on
-//! a private mount (fs/overlayfs/file.c, fs/backing-file.c). Both signs are looked for on every kernel.
+//! a private mount, and from 6.8 on the overlay's path beside it (fs/overlayfs/file.c, fs/backing-file.c). All signs are
+//! looked for on every kernel.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use layerwatch_ebpf::Offsets;
+use layerwatch_ebpf::{NO_ID, Offsets};
 
 use super::fields::{Load, Probe, offset};
 use super::maps::{OUTER, Outer};
@@ -24,19 +25,93 @@ pub(super) fn remember_outer(dev: u32, ino: u64) {
         ino,
         dev,
         fsuid: task::current_fsuid(),
+        present: 1,
+        reserved: 0,
     };
     let _ = OUTER.insert(&bpf_get_current_pid_tgid(), &outer, 0);
 }
 
 /// Takes what the outer open of this thread left.
 #[inline(always)]
-pub(super) fn take_outer() -> Option<Outer> {
+fn take_outer() -> Outer {
     let thread = bpf_get_current_pid_tgid();
-    let outer = OUTER.get_ptr(&thread)?;
+    let Some(outer) = OUTER.get_ptr(&thread) else {
+        return Outer::NONE;
+    };
     // SAFETY: a value of an LRU map is never freed while a program runs, only reused.
     let taken = unsafe { *outer };
     let _ = OUTER.remove(&thread);
-    Some(taken)
+    taken
+}
+
+/// The outer file of a backing file, written to `out`.
+///
+/// What the file itself says comes first; what the thread carried adds the user. Where they disagree, the carried one is
+/// a leftover, unless the file's own is an inner overlay of several: then the outermost counts.
+///
+/// # Safety
+/// `file` is a `struct file` whose inode has the superblock `sb`; `out` is writable.
+#[inline(never)]
+pub(super) unsafe fn outer_of(file: *const u8, sb: *const u8, out: &mut Outer, carries: u32) {
+    let carried = if carries == 0 { Outer::NONE } else { take_outer() };
+    // SAFETY: the caller's; every load is fault-safe.
+    unsafe {
+        let mut dentry = Probe::pointer(file, offset!(file_path_dentry));
+        let mut mount = Probe::pointer(file, offset!(file_path_mnt));
+        if Probe::load::<u64>(dentry, offset!(dentry_sb)) == sb as u64 {
+            if offset!(backing_user_dentry) == Offsets::ABSENT {
+                *out = carried;
+                return;
+            }
+            dentry = Probe::pointer(file, offset!(backing_user_dentry));
+            mount = Probe::pointer(file, offset!(backing_user_mnt));
+        }
+        let outer_sb = Probe::pointer(dentry, offset!(dentry_sb));
+        if Probe::load::<u64>(outer_sb, offset!(sb_magic)) != MAGIC {
+            *out = carried;
+            return;
+        }
+        let dev: u32 = Probe::load(outer_sb, offset!(sb_dev));
+        let ino: u64 = Probe::load(Probe::pointer(dentry, offset!(dentry_inode)), offset!(inode_ino));
+        let agrees = carried.dev == dev && carried.ino == ino;
+        if carried.present != 0 && (agrees || is_private(mount)) {
+            *out = carried;
+            return;
+        }
+        out.ino = ino;
+        out.dev = dev;
+        out.fsuid = NO_ID;
+        out.present = 1;
+        out.reserved = 0;
+    }
+}
+
+/// Whether a mount is one that overlayfs made for itself.
+#[inline(always)]
+unsafe fn is_private(vfsmount: *const u8) -> bool {
+    let mount = vfsmount.wrapping_sub(offset!(mount_mnt) as usize);
+    // SAFETY: a fault-safe load.
+    unsafe { Probe::load::<u64>(mount, offset!(mount_ns)) == PRIVATE_NAMESPACE }
+}
+
+/// A dentry of the inode's own file system, or null: the first of its names that the kernel has in memory.
+///
+/// # Safety
+/// `inode` is a kernel pointer.
+#[inline(always)]
+pub(super) unsafe fn alias(inode: *const u8) -> *const u8 {
+    if offset!(dentry_alias) == Offsets::ABSENT || offset!(inode_alias) == Offsets::ABSENT {
+        return core::ptr::null();
+    }
+    // SAFETY: fault-safe loads; a name that is just removed is told by its inode.
+    unsafe {
+        let node = Probe::load::<u64>(inode, offset!(inode_alias));
+        let dentry = node.wrapping_sub(u64::from(offset!(dentry_alias))) as *const u8;
+        if node == 0 || Probe::load::<u64>(dentry, offset!(dentry_inode)) != inode as u64 {
+            return core::ptr::null();
+        }
+        dentry
+    }
 }
 
 /// Whether `file` is the backing file of an overlay.
@@ -50,35 +125,98 @@ pub(super) unsafe fn is_backing<L: Load>(file: *const u8, sb: *const u8, dentry:
         if L::load::<u64>(dentry, offset!(dentry_sb)) != sb as u64 {
             return true;
         }
-        let vfsmount = L::load::<u64>(file, offset!(file_path_mnt));
-        let mount = vfsmount.wrapping_sub(u64::from(offset!(mount_mnt))) as *const u8;
-        Probe::load::<u64>(mount, offset!(mount_ns)) == PRIVATE_NAMESPACE
+        is_private(L::load::<u64>(file, offset!(file_path_mnt)) as *const u8)
     }
 }
 
-/// The layer's dentry behind an overlay inode: the upper one, else the topmost lower one (`ovl_i_path_real`).
+/// What lies behind an overlay's inode.
+#[derive(Clone, Copy)]
+pub(super) struct Real {
+    /// The layer's inode; null where it is not known.
+    pub(super) inode: *const u8,
+    /// Its dentry; null where it is not known.
+    pub(super) dentry: *const u8,
+}
+
+/// What lies behind an overlay's inode, below an overlay of overlays too: the kernel stacks two, no more.
 ///
 /// # Safety
 /// `inode` is an inode of an overlay superblock.
 #[inline(always)]
-pub(super) unsafe fn real_dentry(inode: *const u8) -> Option<*const u8> {
-    if offset!(ovl_inode_vfs_inode) == Offsets::ABSENT || offset!(ovl_entry_lowerstack) == Offsets::ABSENT {
-        return None;
+pub(super) unsafe fn real(inode: *const u8) -> Real {
+    // SAFETY: the caller's; every load is fault-safe.
+    unsafe {
+        let mut found = real_of_one(inode);
+        if is_overlay(found.inode) {
+            found = real_of_one(found.inode);
+        }
+        found
+    }
+}
+
+#[inline(always)]
+unsafe fn is_overlay(inode: *const u8) -> bool {
+    // SAFETY: fault-safe loads.
+    unsafe {
+        let sb = Probe::pointer(inode, offset!(inode_sb));
+        Probe::load::<u64>(sb, offset!(sb_magic)) == MAGIC
+    }
+}
+
+/// The upper file, else the topmost lower one (`ovl_i_path_real`). Where the kernel keeps it changed with 6.0 and 6.5.
+///
+/// # Safety
+/// As for [`real`].
+#[inline(always)]
+unsafe fn real_of_one(inode: *const u8) -> Real {
+    let unknown = Real {
+        inode: core::ptr::null(),
+        dentry: core::ptr::null(),
+    };
+    if offset!(ovl_inode_vfs_inode) == Offsets::ABSENT {
+        return unknown;
     }
     // SAFETY: every load is fault-safe; a wrong address gives zero, which is refused.
     unsafe {
         let ovl_inode = inode.wrapping_sub(offset!(ovl_inode_vfs_inode) as usize);
-        let upper = Probe::pointer(ovl_inode, offset!(ovl_inode_upper));
-        if !upper.is_null() && !Probe::pointer(upper, offset!(dentry_inode)).is_null() {
-            return Some(upper);
+        let mut dentry = Probe::pointer(ovl_inode, offset!(ovl_inode_upper));
+        if dentry.is_null() || Probe::pointer(dentry, offset!(dentry_inode)).is_null() {
+            if offset!(ovl_inode_lower) != Offsets::ABSENT {
+                return Real {
+                    inode: Probe::pointer(ovl_inode, offset!(ovl_inode_lower)),
+                    dentry: core::ptr::null(),
+                };
+            }
+            dentry = lower_dentry(ovl_inode);
+        }
+        if dentry.is_null() {
+            return unknown;
+        }
+        Real {
+            inode: Probe::pointer(dentry, offset!(dentry_inode)),
+            dentry,
+        }
+    }
+}
+
+/// # Safety
+/// `ovl_inode` is a `struct ovl_inode`.
+#[inline(always)]
+unsafe fn lower_dentry(ovl_inode: *const u8) -> *const u8 {
+    // SAFETY: fault-safe loads.
+    unsafe {
+        if offset!(ovl_inode_lower_path) != Offsets::ABSENT {
+            return Probe::pointer(ovl_inode, offset!(ovl_inode_lower_path));
+        }
+        if offset!(ovl_entry_lowerstack) == Offsets::ABSENT {
+            return core::ptr::null();
         }
         let entry = Probe::pointer(ovl_inode, offset!(ovl_inode_oe));
         if entry.is_null() || Probe::load::<u32>(entry, offset!(ovl_entry_numlower)) == 0 {
-            return None;
+            return core::ptr::null();
         }
         let lower = entry.wrapping_add(offset!(ovl_entry_lowerstack) as usize);
-        let dentry = Probe::pointer(lower, offset!(ovl_path_dentry));
-        (!dentry.is_null()).then_some(dentry)
+        Probe::pointer(lower, offset!(ovl_path_dentry))
     }
 }
 

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_ta
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use layerwatch_ebpf::{CredentialRecord, NO_ID, Offsets, Record, flags};
 
-use super::fields::{Load, Probe, offset};
+use super::fields::{Load, Probe, checked, into, offset};
 
 /// `PF_KTHREAD`, include/linux/sched.h.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -26,6 +26,18 @@ pub(super) fn current_fsuid() -> u32 {
     unsafe { Probe::load(Probe::pointer(current(), offset!(task_cred)), offset!(cred_fsuid)) }
 }
 
+/// The user id of the process itself, also where it works with somebody else's rights for a moment.
+#[inline(always)]
+pub(super) fn current_real_fsuid() -> u32 {
+    // SAFETY: fault-safe loads.
+    unsafe {
+        Probe::load(
+            Probe::pointer(current(), offset!(task_real_cred)),
+            offset!(cred_fsuid),
+        )
+    }
+}
+
 /// When the thread group's leader started, nanoseconds since boot.
 #[inline(always)]
 pub(super) fn current_process_start() -> u64 {
@@ -39,7 +51,7 @@ pub(super) fn current_process_start() -> u64 {
 }
 
 #[inline(always)]
-fn current() -> *const u8 {
+pub(super) fn current() -> *const u8 {
     // SAFETY: no argument, no precondition.
     unsafe { bpf_get_current_task() as *const u8 }
 }
@@ -53,66 +65,113 @@ pub(super) fn current_credentials() -> *const u8 {
 
 /// Fills in all that the record says of the current task; `mounter` are the credentials that an overlay opens its
 /// backing files with, or null: they are the effective ones of a backing open, also where the hook ran outside it.
+/// What could not be read is 0 and flagged, for a 0 must not pass for root.
 ///
 /// # Safety
 /// `record` is writable.
 #[inline(always)]
 pub(super) unsafe fn describe(record: *mut Record, mounter: *const u8) {
     let task = current();
+    let mut failed = 0_u64;
     // SAFETY: the caller's `record`; every load is fault-safe.
     unsafe {
         (*record).tgid = current_tgid();
         (*record).tid = bpf_get_current_pid_tgid() as u32;
-        (*record).process_start_ns = current_process_start();
+        let leader = checked::<u64>(task, offset!(task_group_leader), &mut failed) as *const u8;
+        into(
+            &raw mut (*record).process_start_ns,
+            leader,
+            offset!(task_start_boottime),
+            &mut failed,
+        );
         (*record).cgroup = bpf_get_current_cgroup_id();
         (*record).comm = bpf_get_current_comm().unwrap_or_default();
         let parent = Probe::pointer(task, offset!(task_real_parent));
-        (*record).parent_tgid = Probe::load(parent, offset!(task_tgid));
+        into(
+            &raw mut (*record).parent_tgid,
+            parent,
+            offset!(task_tgid),
+            &mut failed,
+        );
         (*record).loginuid = if offset!(task_loginuid) == Offsets::ABSENT {
             NO_ID
         } else {
             Probe::load(task, offset!(task_loginuid))
         };
-        if Probe::load::<u32>(task, offset!(task_flags)) & (PF_KTHREAD | PF_IO_WORKER) != 0 {
+        if checked::<u32>(task, offset!(task_flags), &mut failed) & (PF_KTHREAD | PF_IO_WORKER) != 0 {
             (*record).flags |= flags::KERNEL_THREAD;
         }
-        let mount_namespace = Probe::pointer(
-            Probe::pointer(task, offset!(task_nsproxy)),
-            offset!(nsproxy_mnt_ns),
-        );
-        (*record).mount_namespace = Probe::load(mount_namespace, offset!(mnt_namespace_inum));
-        let root = Probe::pointer(Probe::pointer(task, offset!(task_fs)), offset!(fs_root_mnt));
-        (*record).root_dev = Probe::load(Probe::pointer(root, offset!(vfsmount_sb)), offset!(sb_dev));
-        credentials(
-            Probe::pointer(task, offset!(task_real_cred)),
-            &raw mut (*record).real,
-        );
+        if is_compat() {
+            (*record).flags |= flags::COMPAT;
+        }
+        namespaces(record, task, &mut failed);
+        let real = checked::<u64>(task, offset!(task_real_cred), &mut failed) as *const u8;
+        credentials(real, &raw mut (*record).real, &mut failed);
         if mounter.is_null() {
-            credentials(current_credentials(), &raw mut (*record).effective);
+            credentials(current_credentials(), &raw mut (*record).effective, &mut failed);
             (*record).mounter_uid = NO_ID;
         } else {
-            credentials(mounter, &raw mut (*record).effective);
+            credentials(mounter, &raw mut (*record).effective, &mut failed);
             (*record).mounter_uid = (*record).effective.uid;
         }
+        if failed != 0 {
+            (*record).flags |= flags::INCOMPLETE;
+        }
+    }
+}
+
+/// # Safety
+/// `record` is writable.
+#[inline(always)]
+unsafe fn namespaces(record: *mut Record, task: *const u8, failed: &mut u64) {
+    // SAFETY: the caller's `record`; every load is fault-safe.
+    unsafe {
+        let nsproxy = checked::<u64>(task, offset!(task_nsproxy), failed) as *const u8;
+        let namespace = checked::<u64>(nsproxy, offset!(nsproxy_mnt_ns), failed) as *const u8;
+        into(
+            &raw mut (*record).mount_namespace,
+            namespace,
+            offset!(mnt_namespace_inum),
+            failed,
+        );
+        let fs = checked::<u64>(task, offset!(task_fs), failed) as *const u8;
+        let root = checked::<u64>(fs, offset!(fs_root_mnt), failed) as *const u8;
+        let sb = checked::<u64>(root, offset!(vfsmount_sb), failed) as *const u8;
+        into(&raw mut (*record).root_dev, sb, offset!(sb_dev), failed);
     }
 }
 
 /// # Safety
 /// `out` is writable.
 #[inline(always)]
-unsafe fn credentials(cred: *const u8, out: *mut CredentialRecord) {
-    // SAFETY: the caller's `out`; every load is fault-safe.
+unsafe fn credentials(cred: *const u8, out: *mut CredentialRecord, failed: &mut u64) {
+    // SAFETY: the caller's `out`; every load is fault-safe, a null pointer among them.
     unsafe {
-        (*out).uid = Probe::load(cred, offset!(cred_uid));
-        (*out).gid = Probe::load(cred, offset!(cred_gid));
-        (*out).euid = Probe::load(cred, offset!(cred_euid));
-        (*out).egid = Probe::load(cred, offset!(cred_egid));
-        (*out).fsuid = Probe::load(cred, offset!(cred_fsuid));
-        (*out).fsgid = Probe::load(cred, offset!(cred_fsgid));
-        let user_namespace = Probe::pointer(cred, offset!(cred_user_ns));
-        (*out).user_namespace = Probe::load(user_namespace, offset!(user_ns_inum));
-        (*out).user_namespace_level = Probe::load(user_namespace, offset!(user_ns_level));
-        (*out).user_namespace_owner = Probe::load(user_namespace, offset!(user_ns_owner));
+        into(&raw mut (*out).uid, cred, offset!(cred_uid), failed);
+        into(&raw mut (*out).gid, cred, offset!(cred_gid), failed);
+        into(&raw mut (*out).euid, cred, offset!(cred_euid), failed);
+        into(&raw mut (*out).egid, cred, offset!(cred_egid), failed);
+        into(&raw mut (*out).fsuid, cred, offset!(cred_fsuid), failed);
+        into(&raw mut (*out).fsgid, cred, offset!(cred_fsgid), failed);
+        let user_namespace = checked::<u64>(cred, offset!(cred_user_ns), failed) as *const u8;
+        into(
+            &raw mut (*out).user_namespace,
+            user_namespace,
+            offset!(user_ns_inum),
+            failed,
+        );
+        into(
+            &raw mut (*out).user_namespace_level,
+            user_namespace,
+            offset!(user_ns_level),
+            failed,
+        );
+        into(
+            &raw mut (*out).user_namespace_owner,
+            user_namespace,
+            offset!(user_ns_owner),
+            failed,
+        );
     }
 }
 

@@ -5,23 +5,32 @@
 use layerwatch_ebpf::{InodeKey, Watch};
 
 use super::fields::{Load, offset};
-use super::maps::ROOTS;
+use super::maps::{ROOTS, may_be_watched};
 
 /// Most directories between a file and a watched one. Deeper files are counted as `walk_truncated`.
-const LIMIT: usize = 48;
+const LIMIT: u32 = 48;
 
 /// Where a walk ended.
-pub(super) enum Walk {
-    /// At a watched directory; `depth` 0 is the file's own parent.
-    Met {
-        key: InodeKey,
-        watch: Watch,
-        depth: usize,
-    },
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// At a watched directory.
+    Met,
     /// At the file system's root.
     Root,
     /// At the limit.
     Truncated,
+}
+
+/// A walk. All of it is filled in whatever the end is: half of an enum with fields is not copied the way the verifier
+/// of 5.10 wants.
+#[derive(Clone, Copy)]
+pub(super) struct Walk {
+    pub(super) end: End,
+    /// Directories passed; 0 is the file's own parent.
+    pub(super) depth: u32,
+    /// The watched directory.
+    pub(super) directory: u64,
+    pub(super) watch: Watch,
 }
 
 /// Walks up from `dentry`, whose file system is on `dev`.
@@ -30,6 +39,15 @@ pub(super) enum Walk {
 /// `dentry` is a dentry that `L` can read.
 #[inline(always)]
 pub(super) unsafe fn to_watched_directory<L: Load>(start: *const u8, dev: u32) -> Walk {
+    let mut walk = Walk {
+        end: End::Truncated,
+        depth: 0,
+        directory: 0,
+        watch: Watch {
+            flags: 0,
+            generation: 0,
+        },
+    };
     let mut dentry = start;
     for depth in 0..LIMIT {
         // SAFETY: dentries are freed by RCU, and the program runs inside a read-side section; loads survive faults.
@@ -37,20 +55,23 @@ pub(super) unsafe fn to_watched_directory<L: Load>(start: *const u8, dev: u32) -
             let parent = L::pointer(dentry, offset!(dentry_parent));
             let inode = L::pointer(parent, offset!(dentry_inode));
             if parent == dentry || inode.is_null() {
-                return Walk::Root;
+                walk.end = End::Root;
+                return walk;
             }
             (parent, L::load::<u64>(inode, offset!(inode_ino)))
         };
         let key = InodeKey::new(dev, ino);
-        if let Some(watch) = ROOTS.get_ptr(&key) {
+        if may_be_watched(key)
+            && let Some(watch) = ROOTS.get_ptr(&key)
+        {
+            walk.end = End::Met;
+            walk.depth = depth;
+            walk.directory = ino;
             // SAFETY: a map value; it is plain integers, so a concurrent update cannot tear it into nonsense.
-            return Walk::Met {
-                key,
-                watch: unsafe { *watch },
-                depth,
-            };
+            walk.watch = unsafe { *watch };
+            return walk;
         }
         dentry = parent;
     }
-    Walk::Truncated
+    walk
 }

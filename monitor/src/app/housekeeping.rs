@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::start::Started;
 use super::{Shared, notify, now, stopped};
-use crate::kernel::{Canary, RingLosses, Tier, WatchMaps};
+use crate::kernel::{Canary, RingLosses, WatchMaps};
 use crate::model::{AlertKind, Record, RecordKind, StateReport};
 use crate::telemetry::happenings::{CanarySeen, EventsDropped, HookSilent};
 use crate::telemetry::{DropReason, Hook, Notice, Stage, StageOutcome, watchdog_interval};
@@ -32,7 +32,8 @@ const LOSS_HOLD: Duration = Duration::from_mins(5);
 pub(super) struct Housekeeping {
     canary: Canary,
     seen: watch::Receiver<Option<Timestamp>>,
-    open_hook: Hook,
+    /// Where programs look.
+    places: Vec<u16>,
     shared: Shared,
     losses: Arc<RingLosses>,
     lost: u64,
@@ -52,12 +53,7 @@ impl Housekeeping {
         Self {
             canary: started.canary.clone(),
             seen,
-            open_hook: match started.choice.tier {
-                Tier::A => Hook::LsmFileOpen,
-                Tier::B => Hook::FexitFileOpen,
-                Tier::C => Hook::KprobeFileOpen,
-                Tier::D => Hook::SysExit,
-            },
+            places: started.choice.places.clone(),
             shared,
             losses,
             lost: 0,
@@ -110,9 +106,9 @@ impl Housekeeping {
                 latency: begun.elapsed(),
             }
             .report(&self.shared.metrics);
-            self.shared.metrics.hook_attached(self.open_hook, true);
+            self.shared.metrics.hook_attached(Hook::Open, true);
         } else {
-            HookSilent { hook: self.open_hook }.report(&self.shared.metrics);
+            HookSilent { hook: Hook::Open }.report(&self.shared.metrics);
         }
         if came == self.blind {
             self.blind = !came;
@@ -152,8 +148,10 @@ impl Housekeeping {
             .report(&self.shared.metrics);
             self.queue_full = lost;
         }
-        for hook in counters {
-            // A process record that is lost costs a name, no access.
+        let places = std::mem::take(&mut self.places);
+        let watched = |number| number == hooks::PROCESS || places.contains(&number);
+        for hook in counters.iter().filter(|hook| watched(hook.number)) {
+            // Processes have a ring of their own; what it loses is no access, and its counter says so.
             if hook.number != hooks::PROCESS {
                 lost += hook.counters.ring_full;
             }
@@ -161,6 +159,7 @@ impl Housekeeping {
                 self.shared.metrics.kernel_counters(label, &hook.counters);
             }
         }
+        self.places = places;
         if lost > self.lost {
             let detail = format!(
                 "{} events lost between the kernel and the event plane",

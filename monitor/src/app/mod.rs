@@ -141,10 +141,7 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
 
     // What watches the agent itself.
     if options.detach_open_hook {
-        started
-            .tracer
-            .detach_open_hook()
-            .context("detach the open hook")?;
+        started.tracer.detach_hooks().context("detach the open hook")?;
     }
     tasks.spawn(ended(
         Housekeeping::new(&started, shared.clone(), losses, canary).run(stop.clone()),

@@ -19,7 +19,7 @@ use crate::knowledge::HostFacts;
 use crate::privilege;
 use crate::scan::{FingerprintKey, RuleFile, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
-use crate::telemetry::happenings::{KernelAttached, ProcessesUnfollowed};
+use crate::telemetry::happenings::{HookRefused, KernelAttached, ProcessesUnfollowed};
 use crate::telemetry::{self, Hook, Metrics};
 
 const KEY_BYTES: usize = 32;
@@ -191,28 +191,35 @@ fn fingerprint_key(directory: &Path) -> Result<FingerprintKey> {
 
 /// Says which tier is in use.
 pub(super) fn report(started: &Started, metrics: &Metrics) {
-    let (tier, open_hook, hooks): (_, _, &[Hook]) = match started.choice.tier {
-        Tier::A => (telemetry::Tier::A, Hook::LsmFileOpen, &[Hook::LsmFileOpen]),
-        Tier::C => (telemetry::Tier::C, Hook::KprobeFileOpen, &[Hook::KprobeFileOpen]),
-        Tier::B => (
-            telemetry::Tier::B,
-            Hook::FexitFileOpen,
-            &[Hook::FexitFileOpen, Hook::FexitRename],
-        ),
-        Tier::D => (telemetry::Tier::D, Hook::SysExit, &[Hook::SysExit]),
+    let tier = match started.choice.tier {
+        Tier::A => telemetry::Tier::A,
+        Tier::B => telemetry::Tier::B,
+        Tier::C => telemetry::Tier::C,
+        Tier::D => telemetry::Tier::D,
     };
+    let hooks: Vec<Hook> = started
+        .choice
+        .places
+        .iter()
+        .copied()
+        .filter_map(Hook::from_wire)
+        .collect();
     for rejection in &started.choice.rejections {
         tracing::info!(tier = %rejection.tier, reason = rejection.reason, "tier not used");
     }
     for field in &started.choice.absent_fields {
         tracing::info!(field, "this kernel has no such field");
     }
-    KernelAttached {
-        tier,
-        open_hook,
-        hooks,
+    KernelAttached { tier, hooks: &hooks }.report(metrics);
+    for refused in &started.choice.refused {
+        if let Some(hook) = Hook::from_wire(refused.number) {
+            HookRefused {
+                hook,
+                reason: &refused.reason,
+            }
+            .report(metrics);
+        }
     }
-    .report(metrics);
     match &started.choice.without_processes {
         None => metrics.hook_attached(Hook::Process, true),
         Some(reason) => ProcessesUnfollowed { reason }.report(metrics),

@@ -222,6 +222,14 @@ fn tracing(config: &Config) -> Vec<Check> {
             format!("{}: {}", rejection.tier, rejection.reason),
         ));
     }
+    for refused in choice.refused {
+        checks.push(Check::new(
+            Level::Warn,
+            "place not watched",
+            format!("{}: {}", refused.place, refused.reason),
+            "",
+        ));
+    }
     checks.push(Check::ok(
         "cost",
         format!(

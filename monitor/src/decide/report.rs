@@ -116,7 +116,12 @@ fn did(access: &Access) -> &'static str {
         Operation::Map => "mapped",
         Operation::Read => "read",
         Operation::Receive => "received",
-        Operation::Open | Operation::Rename | Operation::Create | Operation::Canary => "opened",
+        Operation::Hold => "came to hold",
+        Operation::Open
+        | Operation::OpenDevice
+        | Operation::Rename
+        | Operation::Create
+        | Operation::Canary => "opened",
     }
 }
 

@@ -79,7 +79,7 @@ impl DecodeError {
     }
 }
 
-/// All flag bits of version 1.
+/// All flag bits of version 2.
 const KNOWN_FLAGS: u32 = flags::BACKING
     | flags::OUTER_CARRIED
     | flags::PATH_TRUNCATED
@@ -151,7 +151,7 @@ fn check(record: &Record) -> Result<(), DecodeError> {
     if record.version != WIRE_VERSION {
         return Err(DecodeError::Version(record.version));
     }
-    if !(hooks::LSM_FILE_OPEN..=hooks::FEXIT_RECEIVE).contains(&record.hook) {
+    if record.hook > hooks::PROCESS {
         return Err(DecodeError::Hook(record.hook));
     }
     if record.flags & !KNOWN_FLAGS != 0 {
@@ -172,6 +172,8 @@ fn operation(kind: u16) -> Result<Operation, DecodeError> {
         kinds::MAP_FINDING => Operation::Map,
         kinds::READ_FINDING => Operation::Read,
         kinds::RECEIVE_FINDING => Operation::Receive,
+        kinds::HOLD_FINDING => Operation::Hold,
+        kinds::OPEN_DEVICE => Operation::OpenDevice,
         other => return Err(DecodeError::Kind(other)),
     })
 }

@@ -19,9 +19,10 @@ fn check(name: &str, change: impl FnOnce(&mut Record), expected: Result<(), Deco
 fn what_no_version_defines_is_refused_by_name() {
     check("valid", |_| {}, Ok(()));
     check("version 0", |r| r.version = 0, Err(DecodeError::Version(0)));
-    check("version 2", |r| r.version = 2, Err(DecodeError::Version(2)));
+    check("version 1", |r| r.version = 1, Err(DecodeError::Version(1)));
+    check("version 3", |r| r.version = 3, Err(DecodeError::Version(3)));
     check("kind 0", |r| r.kind = 0, Err(DecodeError::Kind(0)));
-    check("kind 9", |r| r.kind = 9, Err(DecodeError::Kind(9)));
+    check("kind 11", |r| r.kind = 11, Err(DecodeError::Kind(11)));
     check("hook 8", |r| r.hook = 8, Err(DecodeError::Hook(8)));
     check(
         "a new flag",

@@ -5,17 +5,18 @@
 use std::time::{Duration, Instant};
 
 use aya::maps::{Map, MapData, MapError, RingBuf};
-use aya::programs::{BtfTracePoint, FExit, Program, ProgramError};
+use aya::programs::{BtfTracePoint, FExit, KProbe, Lsm, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader};
-use layerwatch_ebpf::{Record, watch_flags};
+use layerwatch_ebpf::{Record, hooks, watch_flags};
 
 use super::diagnostics::{self, Diagnostics};
 use super::maps::{WatchMaps, WatchSet};
 use super::object;
-use super::offsets::{self, OffsetsError};
+use super::offsets::{self, OffsetsError, Resolved};
+use super::places::{self, Attachment, RefusedPlace, place_name};
 use super::ring::Ring;
 use super::self_check::{Canary, CanaryMismatch};
-use super::tiers::{Rejection, Tier};
+use super::tiers::{Rejection, Tier, chain};
 
 /// How long the canary's record may take.
 const CANARY_DEADLINE: Duration = Duration::from_secs(3);
@@ -72,6 +73,14 @@ pub enum KernelError {
     /// The hook fires and reports nonsense.
     #[error("the self-check failed")]
     CanaryWrong(#[source] CanaryMismatch),
+    /// What the kernel's type information says rules the program out.
+    #[error("attach {program}: {reason}")]
+    Unfit {
+        /// The program.
+        program: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
     /// No tier works here.
     #[error("no tier works on this kernel: {}", list(.0))]
     NoTier(Vec<Rejection>),
@@ -94,7 +103,9 @@ fn list(rejections: &[Rejection]) -> String {
 pub struct Tracer {
     ebpf: Ebpf,
     tier: Tier,
-    absent_fields: Vec<&'static str>,
+    resolved: Resolved,
+    places: Vec<u16>,
+    refused: Vec<RefusedPlace>,
     maps: Option<WatchMaps>,
     ring: Option<Ring>,
     process_ring: Option<Ring>,
@@ -133,33 +144,67 @@ impl Tracer {
         Ok(Self {
             ebpf,
             tier,
-            absent_fields: resolved.absent,
+            resolved,
+            places: Vec::new(),
+            refused: Vec::new(),
             maps: Some(maps),
             ring: Some(ring),
             process_ring: Some(process_ring),
         })
     }
 
+    /// The open hook or an error; every other place is looked at or refused.
     fn attach_programs(&mut self) -> Result<(), KernelError> {
         let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
-        match self.tier {
-            Tier::B => {
-                self.fexit("fexit_file_open", "security_file_open", &btf)?;
-                self.fexit("fexit_rename", "security_inode_rename", &btf)
+        for (rank, program) in places::programs(self.tier).iter().enumerate() {
+            match self.attach_program(program, &btf) {
+                Ok(()) => self.places.extend(program.places),
+                Err(error) if rank == 0 => return Err(error),
+                Err(error) => {
+                    tracing::debug!(program = program.name, ?error, "a program is refused");
+                    let refused = |number: &u16| RefusedPlace {
+                        number: *number,
+                        place: place_name(*number),
+                        reason: chain(&error),
+                    };
+                    self.refused.extend(program.places.iter().map(refused));
+                }
             }
-            Tier::D => self.tracepoint("sys_exit", &btf),
-            Tier::A | Tier::C => Err(KernelError::Absent("programs of this tier")),
+        }
+        Ok(())
+    }
+
+    fn attach_program(&mut self, program: &places::Program, btf: &Btf) -> Result<(), KernelError> {
+        let name = program.name;
+        if program.places.contains(&hooks::IO_URING) && !self.resolved.io_uring_names_request {
+            return Err(KernelError::Unfit {
+                program: name,
+                reason: "this kernel's tracepoint does not name the request",
+            });
+        }
+        match program.at {
+            Attachment::Lsm(hook) => {
+                let loaded: &mut Lsm = self.program(name)?.try_into().map_err(failed("find", name))?;
+                loaded.load(hook, btf).map_err(failed("load", name))?;
+                loaded.attach().map_err(failed("attach", name)).map(|_| ())
+            }
+            Attachment::Fexit(function) => {
+                let loaded: &mut FExit = self.program(name)?.try_into().map_err(failed("find", name))?;
+                loaded.load(function, btf).map_err(failed("load", name))?;
+                loaded.attach().map_err(failed("attach", name)).map(|_| ())
+            }
+            Attachment::Kprobe(function) => {
+                let loaded: &mut KProbe = self.program(name)?.try_into().map_err(failed("find", name))?;
+                loaded.load().map_err(failed("load", name))?;
+                let attached = loaded.attach(function, 0).map_err(failed("attach", name));
+                attached.map(|_| ())
+            }
+            Attachment::Tracepoint => self.tracepoint(name, btf),
         }
     }
 
     pub(super) fn program(&mut self, name: &'static str) -> Result<&mut Program, KernelError> {
         self.ebpf.program_mut(name).ok_or(KernelError::Absent(name))
-    }
-
-    fn fexit(&mut self, name: &'static str, function: &str, btf: &Btf) -> Result<(), KernelError> {
-        let program: &mut FExit = self.program(name)?.try_into().map_err(failed("find", name))?;
-        program.load(function, btf).map_err(failed("load", name))?;
-        program.attach().map_err(failed("attach", name)).map(|_| ())
     }
 
     pub(super) fn tracepoint(&mut self, name: &'static str, btf: &Btf) -> Result<(), KernelError> {
@@ -195,7 +240,17 @@ impl Tracer {
 
     /// Optional kernel fields that this kernel lacks.
     pub fn absent_fields(&self) -> &[&'static str] {
-        &self.absent_fields
+        &self.resolved.absent
+    }
+
+    /// The places that are looked at (`layerwatch_ebpf::hooks`).
+    pub fn places(&self) -> &[u16] {
+        &self.places
+    }
+
+    /// The places that this kernel refuses.
+    pub fn refused(&self) -> &[RefusedPlace] {
+        &self.refused
     }
 
     /// Works on the watch maps as long as they are still here.
@@ -224,24 +279,33 @@ impl Tracer {
         self.ring.take()
     }
 
+    /// Detaches every hook: a test switch, to prove that the tests can fail.
+    ///
+    /// # Errors
+    /// `KernelError::Program` where the kernel does not let go.
+    pub fn detach_hooks(&mut self) -> Result<(), KernelError> {
+        for program in places::programs(self.tier) {
+            let name = program.name;
+            if !program.places.iter().all(|place| self.places.contains(place)) {
+                continue;
+            }
+            let loaded = self.program(name)?;
+            let unloaded = match program.at {
+                Attachment::Lsm(_) => <&mut Lsm>::try_from(loaded).and_then(Lsm::unload),
+                Attachment::Fexit(_) => <&mut FExit>::try_from(loaded).and_then(FExit::unload),
+                Attachment::Kprobe(_) => <&mut KProbe>::try_from(loaded).and_then(KProbe::unload),
+                Attachment::Tracepoint => {
+                    <&mut BtfTracePoint>::try_from(loaded).and_then(BtfTracePoint::unload)
+                }
+            };
+            unloaded.map_err(failed("unload", name))?;
+        }
+        Ok(())
+    }
+
     /// The ring of process events, once.
     pub fn take_process_ring(&mut self) -> Option<Ring> {
         self.process_ring.take()
-    }
-
-    /// Detaches the hook that sees opens and leaves the rest: a test switch, to prove that the tests can fail.
-    pub fn detach_open_hook(&mut self) -> Result<(), KernelError> {
-        let tier = self.tier;
-        let name = match tier {
-            Tier::A | Tier::B | Tier::C => "fexit_file_open",
-            Tier::D => "sys_exit",
-        };
-        let program = self.program(name)?;
-        let unloaded = match tier {
-            Tier::A | Tier::B | Tier::C => <&mut FExit>::try_from(program).and_then(FExit::unload),
-            Tier::D => <&mut BtfTracePoint>::try_from(program).and_then(BtfTracePoint::unload),
-        };
-        unloaded.map_err(failed("unload", name))
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
-use layerwatch_ebpf::{Counters, InodeKey, Watch, hooks};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use layerwatch_ebpf::{Counters, FILTER_BITS, InodeKey, Watch, filter_bit};
 
 use super::attach::KernelError;
+use super::places::NAMES;
 use crate::model::{DevIno, KernelDev};
 
 type KeyBytes = [u8; size_of::<InodeKey>()];
@@ -25,6 +26,16 @@ pub struct WatchSet {
     pub files: BTreeMap<WatchKey, u32>,
     /// Layer, index and store directories.
     pub directories: BTreeMap<WatchKey, u32>,
+    /// Block devices that hold a store, by their number with inode 0, and files that do (behind a loop device).
+    pub block_devices: BTreeMap<WatchKey, u32>,
+}
+
+impl WatchSet {
+    /// All keys.
+    fn keys(&self) -> impl Iterator<Item = &WatchKey> {
+        let maps = [&self.files, &self.directories, &self.block_devices];
+        maps.into_iter().flat_map(BTreeMap::keys)
+    }
 }
 
 /// What one hook counted, over all processors.
@@ -43,6 +54,8 @@ pub struct WatchMaps {
     sensitive: HashMap<MapData, KeyBytes, WatchBytes>,
     roots: HashMap<MapData, KeyBytes, WatchBytes>,
     devices: HashMap<MapData, u32, u32>,
+    block_devices: HashMap<MapData, KeyBytes, WatchBytes>,
+    filter: Array<MapData, u64>,
     own: HashMap<MapData, u32, u64>,
     counters: PerCpuArray<MapData, CounterBytes>,
     applied: WatchSet,
@@ -72,6 +85,8 @@ impl WatchMaps {
             sensitive: HashMap::try_from(take("SENSITIVE")?).map_err(bad("SENSITIVE"))?,
             roots: HashMap::try_from(take("ROOTS")?).map_err(bad("ROOTS"))?,
             devices: HashMap::try_from(take("DEVICES")?).map_err(bad("DEVICES"))?,
+            block_devices: HashMap::try_from(take("BLOCK_DEVICES")?).map_err(bad("BLOCK_DEVICES"))?,
+            filter: Array::try_from(take("FILTER")?).map_err(bad("FILTER"))?,
             own: HashMap::try_from(take("OWN")?).map_err(bad("OWN"))?,
             counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad("COUNTERS"))?,
             applied: WatchSet::default(),
@@ -83,7 +98,10 @@ impl WatchMaps {
     /// New entries are set before old ones go, so that an inode in both sets is never unwatched in between.
     pub fn apply(&mut self, wanted: &WatchSet) -> Result<usize, KernelError> {
         let devices = devices(wanted);
+        let (before, after) = (filter(&self.applied), filter(wanted));
         let mut left_out = 0;
+        // A bit without its entry costs a look-up; an entry without its bit is not seen.
+        self.set_filter(&before, &union(&before, &after))?;
         for dev in &devices {
             left_out += put(&mut self.devices, "DEVICES", dev.0, 1)?;
         }
@@ -99,14 +117,41 @@ impl WatchMaps {
             &self.applied.directories,
             &wanted.directories,
         )?;
+        left_out += set(
+            &mut self.block_devices,
+            "BLOCK_DEVICES",
+            &self.applied.block_devices,
+            &wanted.block_devices,
+        )?;
         for dev in self::devices(&self.applied)
             .iter()
             .filter(|dev| !devices.contains(dev))
         {
             remove(&mut self.devices, "DEVICES", dev.0)?;
         }
+        self.set_filter(&union(&before, &after), &after)?;
         self.applied.clone_from(wanted);
         Ok(left_out)
+    }
+
+    /// Writes the words that differ.
+    fn set_filter(&mut self, old: &Filter, new: &Filter) -> Result<(), KernelError> {
+        for index in old
+            .keys()
+            .chain(new.keys().filter(|index| !old.contains_key(index)))
+        {
+            let word = new.get(index).copied().unwrap_or(0);
+            if old.get(index).copied().unwrap_or(0) != word {
+                self.filter
+                    .set(*index, word, 0)
+                    .map_err(|source| KernelError::Map {
+                        operation: "fill",
+                        map: "FILTER",
+                        source,
+                    })?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells the programs to leave out a process of the agent's, by its start in nanoseconds since boot (0: any).
@@ -146,13 +191,26 @@ impl WatchMaps {
     }
 }
 
-/// The hooks that exist in this version, with their metric labels.
-const NAMES: [(u16, &str); 4] = [
-    (hooks::FEXIT_FILE_OPEN, "fexit_file_open"),
-    (hooks::SYS_EXIT, "sys_exit"),
-    (hooks::FEXIT_RENAME, "fexit_rename"),
-    (hooks::PROCESS, "process"),
-];
+/// The words of the map `FILTER` that are not 0.
+type Filter = BTreeMap<u32, u64>;
+
+fn filter(set: &WatchSet) -> Filter {
+    let mut words = Filter::new();
+    for key in set.keys() {
+        let bit = filter_bit(InodeKey::new(key.dev.0, key.ino));
+        debug_assert!(bit < FILTER_BITS, "the filter has no such bit");
+        *words.entry(bit / 64).or_default() |= 1 << (bit % 64);
+    }
+    words
+}
+
+fn union(a: &Filter, b: &Filter) -> Filter {
+    let mut both = a.clone();
+    for (index, word) in b {
+        *both.entry(*index).or_default() |= word;
+    }
+    both
+}
 
 fn sum(a: Counters, b: Counters) -> Counters {
     Counters {
@@ -168,12 +226,9 @@ fn sum(a: Counters, b: Counters) -> Counters {
     }
 }
 
+/// The devices that opens are looked at on; a block device is met through a node of any file system.
 fn devices(set: &WatchSet) -> BTreeSet<KernelDev> {
-    set.files
-        .keys()
-        .chain(set.directories.keys())
-        .map(|key| key.dev)
-        .collect()
+    set.keys().filter(|key| key.ino != 0).map(|key| key.dev).collect()
 }
 
 fn set(

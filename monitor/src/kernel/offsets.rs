@@ -44,12 +44,17 @@ pub(crate) struct Resolved {
     pub(crate) offsets: Offsets,
     /// Optional fields that are absent.
     pub(crate) absent: Vec<&'static str>,
+    /// Whether the tracepoint `io_uring_complete` hands over the request; before 5.19 a number of the user's stands there.
+    pub(crate) io_uring_names_request: bool,
 }
 
 /// Fields that only some kernels have, or only once the overlay module is loaded.
 fn is_optional(path: &str) -> bool {
-    path.starts_with("ovl_")
-        || matches!(path, "task_struct.loginuid" | "task_struct.thread_info.status")
+    let last_in_task = matches!(path, "task_struct.loginuid" | "task_struct.thread_info.status");
+    let of_one_way = ["ovl_", "io_kiocb.", "backing_file.", "mm_struct."];
+    last_in_task
+        || of_one_way.iter().any(|start| path.starts_with(start))
+        || matches!(path, "dentry.d_u.d_alias" | "inode.i_dentry.first")
         || super::processes::FIELDS.contains(&path)
 }
 
@@ -78,6 +83,10 @@ fn resolve(kernel: &[u8], overlay: Option<&[u8]>) -> Result<Resolved, OffsetsErr
     let mut resolved = Resolved {
         offsets: Offsets::zeroed(),
         absent: Vec::new(),
+        io_uring_names_request: kernel.takes_pointer("btf_trace_io_uring_complete", 2)
+            && ["io_kiocb.file", "io_kiocb.opcode", "io_kiocb.cqe.res"]
+                .iter()
+                .all(|path| kernel.offset_of(path).is_some()),
     };
     for path in Offsets::PATHS {
         let offset = all.offset_of(path).or_else(|| kernel.offset_of(path));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attach::{KernelError, Tracer};
+use super::places::RefusedPlace;
 use super::self_check::Canary;
 
 /// A set of hooks.
@@ -41,19 +42,29 @@ impl Tier {
     /// What it hooks, for people.
     pub fn hooks(self) -> &'static str {
         match self {
-            Self::A => "LSM file_open, fexit on security_inode_rename",
-            Self::B => "fexit on security_file_open and security_inode_rename",
-            Self::C => "kprobes on security_file_open and security_inode_rename",
-            Self::D => "tp_btf on sys_exit",
+            Self::A => {
+                "LSM file_open, mmap_file, file_permission and file_receive; fexit on security_inode_rename"
+            }
+            Self::B => {
+                "fexit on security_file_open, mmap_file, file_permission, file_receive and inode_rename"
+            }
+            Self::C => {
+                "kprobes on security_file_open, mmap_file, file_permission, file_receive and inode_rename"
+            }
+            Self::D => "tp_btf on sys_exit and io_uring_complete",
         }
     }
 
     /// What it costs, for people (`cargo xtask bench kernel` measures it).
     pub fn cost(self) -> &'static str {
         match self {
-            Self::A | Self::B => "a few loads and a map lookup on each open; nothing on other system calls",
-            Self::C => "two probes and a map lookup on each open; nothing on other system calls",
-            Self::D => "about 80 ns on every system call of every process, and a map lookup on each open",
+            Self::A | Self::B => {
+                "some loads and one look-up on each open and read; nothing on other system calls"
+            }
+            Self::C => {
+                "a probe and some fault-safe reads on each open and read; nothing on other system calls"
+            }
+            Self::D => "about 80 ns on every system call of every process, and some look-ups on each open",
         }
     }
 
@@ -61,12 +72,19 @@ impl Tier {
     pub fn blind_spots(self) -> &'static [&'static str] {
         match self {
             Self::A => &["opens that mode bits or another security module refuse"],
-            Self::B | Self::C => &["opens that mode bits refuse"],
+            Self::B => &["opens that mode bits refuse"],
+            Self::C => &[
+                "opens that mode bits refuse",
+                "whether a security module refused an open: it is reported as one that succeeded",
+            ],
             Self::D => &[
                 "opens that fail",
-                "opens through io_uring, by execve and by the kernel itself",
+                "opens by the kernel itself",
+                "requests of io_uring that ask for no completion, and descriptors received through it",
                 "renames (an index change shows as the creation of its temporary file, and to inotify)",
                 "a descriptor that another thread closes or replaces before the call returns",
+                "descriptors of a process above the 256th",
+                "reads by a process that inherited the descriptor from its parent without executing a program",
             ],
         }
     }
@@ -107,6 +125,10 @@ pub struct Choice {
     pub canary_latency: Duration,
     /// Optional kernel fields that this kernel lacks.
     pub absent_fields: Vec<&'static str>,
+    /// The places that are looked at (`layerwatch_ebpf::hooks`).
+    pub places: Vec<u16>,
+    /// Those of the tier that this kernel refuses.
+    pub refused: Vec<RefusedPlace>,
     /// Why processes are not followed, so that one that is gone stays unnamed; absent where they are.
     pub without_processes: Option<String>,
 }
@@ -128,29 +150,32 @@ pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Ch
         match Tracer::attach(tier, canary) {
             Ok((mut tracer, canary_latency)) => {
                 let without_processes = tracer.attach_processes().err().map(|error| chain(&error));
-                let absent_fields = tracer.absent_fields().to_vec();
-                return Ok((
-                    tracer,
-                    Choice {
-                        tier,
-                        rejections,
-                        canary_latency,
-                        absent_fields,
-                        without_processes,
-                    },
-                ));
+                let choice = Choice {
+                    tier,
+                    rejections,
+                    canary_latency,
+                    absent_fields: tracer.absent_fields().to_vec(),
+                    places: tracer.places().to_vec(),
+                    refused: tracer.refused().to_vec(),
+                    without_processes,
+                };
+                return Ok((tracer, choice));
             }
-            Err(error) => rejections.push(Rejection {
-                tier,
-                reason: chain(&error),
-            }),
+            Err(error) => {
+                // With the verifier's log, which may be long.
+                tracing::debug!(%tier, ?error, "a tier does not work");
+                rejections.push(Rejection {
+                    tier,
+                    reason: chain(&error),
+                });
+            }
         }
     }
     Err(KernelError::NoTier(rejections))
 }
 
 /// An error with its causes on one line, each cause once and without the verifier's log.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = String::new();
     let mut next = Some(error);
     while let Some(error) = next {

@@ -18,6 +18,10 @@ pub enum Operation {
     Read,
     /// An open file arrived over a socket.
     Receive,
+    /// An open file was held by a process that executed a program, took it from another process or changed its user.
+    Hold,
+    /// A block device that holds a store, or the file behind one, was opened.
+    OpenDevice,
     /// A name changed in a watched directory: the sign of a pull.
     Rename,
     /// A file was created in a watched directory.

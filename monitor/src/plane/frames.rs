@@ -61,8 +61,7 @@ impl Scene {
             parts: host(),
         };
         let record = &mut scene.record;
-        (record.version, record.kind, record.hook) =
-            (WIRE_VERSION, kinds::OPEN_FINDING, hooks::FEXIT_FILE_OPEN);
+        (record.version, record.kind, record.hook) = (WIRE_VERSION, kinds::OPEN_FINDING, hooks::OPEN);
         (record.cpu, record.sequence, record.time_ns) = (3, 41, OPENED_NS);
         (record.tgid, record.tid, record.parent_tgid) = (4242, 4242, 4200);
         (record.process_start_ns, record.cgroup) = (3_599_000_000_000, 5000);

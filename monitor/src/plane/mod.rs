@@ -101,7 +101,12 @@ impl EventPlane {
                 self.signal(sighting);
                 Vec::new()
             }
-            Operation::Open | Operation::Map | Operation::Read | Operation::Receive => {
+            // No rule is about devices yet.
+            Operation::OpenDevice => {
+                self.counts.enrich.filter("raw-device");
+                Vec::new()
+            }
+            Operation::Open | Operation::Map | Operation::Read | Operation::Receive | Operation::Hold => {
                 self.counts.enrich.forwarded += 1;
                 let correlated = self.correlator.submit(sighting, now, &mut self.counts);
                 self.decide(correlated)

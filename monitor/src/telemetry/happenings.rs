@@ -30,18 +30,41 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 pub struct KernelAttached<'a> {
     /// How the kernel is watched.
     pub tier: Tier,
-    /// The hook that sees opens.
-    pub open_hook: Hook,
-    /// All attached hooks, the open hook included.
+    /// The places that are looked at.
     pub hooks: &'a [Hook],
 }
 
 impl KernelAttached<'_> {
     /// Logs and counts it.
     pub fn report(self, metrics: &Metrics) {
-        let (tier, hook) = (self.tier.value(), self.open_hook.value());
-        info!(tier, hook, hooks = self.hooks.len(), "kernel programs attached");
-        metrics.kernel_attached(self.tier, self.open_hook, self.hooks);
+        let hooks: Vec<_> = self.hooks.iter().map(|hook| hook.value()).collect();
+        info!(
+            tier = self.tier.value(),
+            hooks = hooks.join(" "),
+            "kernel programs attached"
+        );
+        metrics.kernel_attached(self.tier, self.hooks);
+    }
+}
+
+/// The kernel refuses a program at a place other than the open: what happens there is not seen.
+#[derive(Debug)]
+pub struct HookRefused<'a> {
+    /// Where.
+    pub hook: Hook,
+    /// What the kernel said.
+    pub reason: &'a str,
+}
+
+impl HookRefused<'_> {
+    /// Logs and counts it.
+    pub fn report(self, metrics: &Metrics) {
+        warn!(
+            hook = self.hook.value(),
+            reason = self.reason,
+            "the kernel refuses a program: the agent is blind there"
+        );
+        metrics.hook_attached(self.hook, false);
     }
 }
 

@@ -89,25 +89,23 @@ closed_set! {
 }
 
 closed_set! {
-    /// A place in the kernel where a program is attached; the order is that of `layerwatch_ebpf::hooks`.
+    /// A place in the kernel where a program looks, whatever the tier; the order is that of `layerwatch_ebpf::hooks`.
     Hook as "hook" {
-        /// `lsm/file_open`.
-        LsmFileOpen = "lsm-file-open",
-        /// `fexit/security_file_open`.
-        FexitFileOpen = "fexit-file-open",
-        /// kprobe on `security_file_open`.
-        KprobeFileOpen = "kprobe-file-open",
-        /// `tp_btf/sys_exit`.
-        SysExit = "sys-exit",
-        /// `fexit/security_inode_rename`.
-        FexitRename = "fexit-rename",
-        /// `fexit/security_mmap_file`.
-        FexitMmap = "fexit-mmap",
-        /// `fexit/security_file_permission`.
-        FexitPermission = "fexit-permission",
-        /// `fexit/security_file_receive`.
-        FexitReceive = "fexit-receive",
-        /// `tp_btf` on fork, exec and exit: processes, no accesses.
+        /// A file is opened.
+        Open = "open",
+        /// A name is moved.
+        Rename = "rename",
+        /// A file is mapped.
+        Map = "map",
+        /// An open file is read.
+        Read = "read",
+        /// A descriptor arrives over a socket.
+        Receive = "receive",
+        /// A request of `io_uring` is done.
+        IoUring = "io-uring",
+        /// Descriptors that a process holds.
+        Descriptors = "descriptors",
+        /// A process begins, executes a program or ends.
         Process = "process",
     }
 }
@@ -118,17 +116,28 @@ impl Hook {
         Self::VALUES.get(usize::from(number)).copied()
     }
 
-    /// Whether the hook sees accesses to files, which may be the agent's own, repeats, or too deep to be judged; an index
+    /// Whether the place sees accesses to files, which may be the agent's own, repeats, or too deep to be judged; an index
     /// that is renamed and a process are none of that, and have no series for it.
     pub fn sees_files(self) -> bool {
-        !matches!(self, Self::FexitRename | Self::Process)
+        !matches!(self, Self::Rename | Self::Process)
     }
 }
 
 impl KernelOutcome {
-    /// Whether it can come of an event at this hook.
+    /// Whether it can come of an event at this place.
     pub fn is_of(self, hook: Hook) -> bool {
         hook.sees_files() || !matches!(self, Self::Own | Self::Repeated)
+    }
+}
+
+impl KernelGap {
+    /// Whether it can hide an event at this place.
+    pub fn is_of(self, hook: Hook) -> bool {
+        match hook {
+            Hook::Open | Hook::IoUring => true,
+            Hook::Receive | Hook::Descriptors => self == Self::WalkTruncated,
+            Hook::Rename | Hook::Map | Hook::Read | Hook::Process => false,
+        }
     }
 }
 
@@ -141,7 +150,7 @@ closed_set! {
         Own = "own",
         /// It went into the ring.
         Emitted = "emitted",
-        /// Ordinary content, reported a moment ago.
+        /// Reported before: ordinary content a moment ago, a read by the same process and user.
         Repeated = "repeated",
         /// The ring had no room: it is lost.
         RingFull = "ring-full",
@@ -255,17 +264,19 @@ mod tests {
     #[test]
     fn hooks_stand_in_the_wires_order() {
         for (number, hook) in [
-            (hooks::LSM_FILE_OPEN, Some(Hook::LsmFileOpen)),
-            (hooks::FEXIT_FILE_OPEN, Some(Hook::FexitFileOpen)),
-            (hooks::KPROBE_FILE_OPEN, Some(Hook::KprobeFileOpen)),
-            (hooks::SYS_EXIT, Some(Hook::SysExit)),
-            (hooks::FEXIT_RENAME, Some(Hook::FexitRename)),
-            (hooks::FEXIT_MMAP, Some(Hook::FexitMmap)),
-            (hooks::FEXIT_PERMISSION, Some(Hook::FexitPermission)),
-            (hooks::FEXIT_RECEIVE, Some(Hook::FexitReceive)),
+            (hooks::OPEN, Some(Hook::Open)),
+            (hooks::RENAME, Some(Hook::Rename)),
+            (hooks::MAP, Some(Hook::Map)),
+            (hooks::READ, Some(Hook::Read)),
+            (hooks::RECEIVE, Some(Hook::Receive)),
+            (hooks::IO_URING, Some(Hook::IoUring)),
+            (hooks::DESCRIPTORS, Some(Hook::Descriptors)),
             (hooks::PROCESS, Some(Hook::Process)),
             (hooks::PROCESS + 1, None),
         ] {
+            if let Some(hook) = hook {
+                assert_eq!(hook.value(), crate::kernel::place_name(number));
+            }
             assert_eq!(Hook::from_wire(number), hook);
         }
     }

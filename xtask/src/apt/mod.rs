@@ -71,10 +71,7 @@ impl Apt {
             .args(packages)
             .current_dir(folder);
         process::run_quietly(&mut command)?;
-        let mut debs = Vec::new();
-        for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-            debs.push(entry?.path());
-        }
+        let debs = files_in(folder)?;
         ensure!(
             debs.len() == packages.len(),
             "apt fetched {} of {} packages",
@@ -82,6 +79,33 @@ impl Apt {
             packages.len()
         );
         Ok(debs)
+    }
+
+    /// Fetches packages, and those they need that are not installed, into `folder` and returns the files.
+    pub(crate) fn download_with_dependencies(
+        &self,
+        packages: &[&str],
+        folder: &Path,
+    ) -> Result<Vec<PathBuf>> {
+        files::empty_folder(folder)?;
+        files::create_folder(&folder.join("partial"))?;
+        let mut command = self.command("apt-get");
+        command
+            .args(["-o", "APT::Sandbox::User=root"])
+            // Nothing of the system is changed: neither its lock nor its rights are needed.
+            .args(["-o", "Debug::NoLocking=1", "-o"])
+            .arg(format!("Dir::Cache::archives={}", folder.display()))
+            .args([
+                "--yes",
+                "--no-install-recommends",
+                "--download-only",
+                "--reinstall",
+                "install",
+            ])
+            .args(packages);
+        process::run_quietly(&mut command)?;
+        std::fs::remove_dir_all(folder.join("partial")).context("cannot remove apt's folder")?;
+        files_in(folder)
     }
 
     /// Reads the package lists anew.
@@ -97,6 +121,11 @@ impl Apt {
         }
         command
     }
+}
+
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
 }
 
 /// Unpacks a package into a folder, running none of its scripts.

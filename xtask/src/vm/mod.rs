@@ -58,6 +58,9 @@ pub(crate) struct Options {
     /// Leave out the agent and the kernel tests, and do not build them
     #[arg(long)]
     pub(crate) bare: bool,
+    /// Let the machine's clock count instructions, one a nanosecond, on one processor: slow, and the same each time
+    #[arg(long)]
+    pub(crate) count_instructions: bool,
     /// The command and its arguments, run as root
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<String>,
@@ -76,6 +79,7 @@ impl Options {
             module: Vec::new(),
             program: Vec::new(),
             bare: false,
+            count_instructions: false,
             command,
         }
     }
@@ -134,6 +138,7 @@ pub(crate) fn boot(
         disks: &disks,
         cmdline: &options.cmdline,
         memory_mib: options.memory,
+        count_instructions: options.count_instructions,
         console: &folder.0.join("console"),
         marker: &marker,
         deadline: Duration::from_secs(options.timeout),

@@ -11,6 +11,9 @@ const MAGIC: u16 = 0xeb9f;
 const DEPTH_LIMIT: u32 = 16;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_POINTER: u32 = 2;
+const KIND_TYPEDEF: u32 = 8;
+const KIND_FUNCTION: u32 = 13;
 
 /// What is wrong with the bytes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -195,6 +198,25 @@ impl<'a> Btf<'a> {
         let mut found = ids.iter().filter_map(|id| self.member_path(*id, members));
         let first = found.next()?;
         found.all(|other| other == first).then_some(first)
+    }
+
+    /// Whether the parameter at `place` of the function that a type definition names is a pointer; the first one of a
+    /// tracepoint is the kernel's own. `false` where there is no such type.
+    pub(crate) fn takes_pointer(&self, definition: &str, place: usize) -> bool {
+        let ids = self.first_id..self.next_id();
+        ids.filter_map(|id| Some((id, self.head(id)?.1)))
+            .filter(|(_, head)| head.kind() == KIND_TYPEDEF && self.name(head.name) == definition.as_bytes())
+            .any(|(_, head)| self.parameter_is_pointer(head.size_or_type, place) == Some(true))
+    }
+
+    fn parameter_is_pointer(&self, function_pointer: u32, place: usize) -> Option<bool> {
+        let (_, pointer) = self.head(self.strip(function_pointer)?)?;
+        let (blob, function) = self.head(self.strip(pointer.size_or_type)?)?;
+        if pointer.kind() != KIND_POINTER || function.kind() != KIND_FUNCTION || place >= function.members() {
+            return None;
+        }
+        let parameter = word(blob.types, function.at + 12 + place * 8 + 4).ok()?;
+        Some(self.head(self.strip(parameter)?)?.1.kind() == KIND_POINTER)
     }
 
     fn member_path(&self, structure: u32, members: &str) -> Option<u32> {

@@ -61,13 +61,13 @@ impl KernelMetrics {
             tier: gauge_vector(
                 registry,
                 "layerwatch_tier_info",
-                "How the kernel is watched: the tier and the hook that sees opens; always 1.",
-                &["tier", "hook"],
+                "How the kernel is watched; always 1.",
+                &["tier"],
             )?,
             attached: gauge_vector(
                 registry,
                 "layerwatch_probe_attached",
-                "Whether the program at this hook is attached and was seen to fire (1) or not (0).",
+                "Whether a program is attached at this place (1), or the kernel refuses it or it went silent (0).",
                 &["hook"],
             )?,
             events: counter_vector(
@@ -102,12 +102,9 @@ impl KernelMetrics {
         })
     }
 
-    pub(super) fn attach(&self, tier: Tier, open_hook: Hook, hooks: &[Hook]) {
+    pub(super) fn attach(&self, tier: Tier, hooks: &[Hook]) {
         self.tier.reset();
-        if let Ok(gauge) = self
-            .tier
-            .get_metric_with_label_values(&[tier.value(), open_hook.value()])
-        {
+        if let Ok(gauge) = self.tier.get_metric_with_label_values(&[tier.value()]) {
             gauge.set(1);
         }
         for hook in hooks {
@@ -167,7 +164,7 @@ impl KernelMetrics {
                 .collect::<Option<_>>()?,
             gaps: KernelGap::VALUES
                 .iter()
-                .filter(|_| hook.sees_files())
+                .filter(|gap| gap.is_of(hook))
                 .map(|gap| Some((*gap, follower(&self.incomplete, gap.value())?)))
                 .collect::<Option<_>>()?,
         })

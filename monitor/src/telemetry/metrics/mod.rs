@@ -99,8 +99,8 @@ impl Metrics {
     }
 
     /// The kernel programs were attached; their counters exist from now on.
-    pub fn kernel_attached(&self, tier: Tier, open_hook: Hook, hooks: &[Hook]) {
-        self.kernel.attach(tier, open_hook, hooks);
+    pub fn kernel_attached(&self, tier: Tier, hooks: &[Hook]) {
+        self.kernel.attach(tier, hooks);
     }
 
     /// A hook stopped (or began again) to fire.

@@ -25,7 +25,7 @@ to what it saw.
 /// The page, with one Alertmanager and every hook.
 pub fn reference() -> Result<String, MetricsError> {
     let metrics = Metrics::new()?;
-    metrics.kernel_attached(Tier::B, Hook::FexitFileOpen, Hook::VALUES);
+    metrics.kernel_attached(Tier::B, Hook::VALUES);
     metrics.peer(0)?;
     let mut page = HEAD.to_owned();
     page.push_str("| name | type | labels | meaning |\n|---|---|---|---|\n");

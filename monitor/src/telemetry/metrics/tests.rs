@@ -12,14 +12,14 @@ use crate::telemetry::labels::Label;
 fn full() -> Metrics {
     let metrics = Metrics::new().unwrap();
     let tier_b = [
-        Hook::FexitFileOpen,
-        Hook::FexitRename,
-        Hook::FexitMmap,
-        Hook::FexitPermission,
-        Hook::FexitReceive,
+        Hook::Open,
+        Hook::Rename,
+        Hook::Map,
+        Hook::Read,
+        Hook::Receive,
         Hook::Process,
     ];
-    metrics.kernel_attached(Tier::B, Hook::FexitFileOpen, &tier_b);
+    metrics.kernel_attached(Tier::B, &tier_b);
     metrics.peer(0).unwrap();
     metrics
 }
@@ -75,8 +75,8 @@ fn no_event_makes_a_new_series() {
 #[test]
 fn kernel_sums_become_counters_that_never_fall() {
     let metrics = full();
-    let seen = "layerwatch_kernel_events_total{hook=\"fexit-file-open\",outcome=\"ring-full\"}";
-    let gap = "layerwatch_kernel_incomplete_total{hook=\"fexit-file-open\",reason=\"read-error\"}";
+    let seen = "layerwatch_kernel_events_total{hook=\"open\",outcome=\"ring-full\"}";
+    let gap = "layerwatch_kernel_incomplete_total{hook=\"open\",reason=\"read-error\"}";
     // (the kernel's sum, what the counter shows): the third sum is that of programs loaded anew.
     for (sum, shown) in [(0, 0.0), (5, 5.0), (2, 7.0), (2, 7.0), (10, 15.0)] {
         let sums = Counters {
@@ -84,7 +84,7 @@ fn kernel_sums_become_counters_that_never_fall() {
             read_error: sum,
             ..Counters::default()
         };
-        metrics.kernel_counters(Hook::FexitFileOpen, &sums);
+        metrics.kernel_counters(Hook::Open, &sums);
         assert_eq!(
             (value(&metrics, seen), value(&metrics, gap)),
             (Some(shown), Some(shown)),
@@ -99,7 +99,7 @@ fn an_event_changes_its_own_series() {
     metrics.alert(AlertKind::MonitorBlind, Severity::Low);
     metrics.stage_dropped(DropReason::FrameVersion, 3);
     metrics.stage(Stage::Correlate, StageOutcome::Parked, 2);
-    metrics.hook_attached(Hook::FexitMmap, false);
+    metrics.hook_attached(Hook::Map, false);
     metrics.config_loaded(Some("2026-01-02T03:04:05.5Z".parse().unwrap()));
     let inventory = Inventory {
         stores: [(crate::model::Driver::Overlay, 2)].into(),
@@ -128,9 +128,9 @@ fn an_event_changes_its_own_series() {
             "layerwatch_stage_events_total{outcome=\"parked\",stage=\"correlate\"}",
             2.0,
         ),
-        ("layerwatch_probe_attached{hook=\"fexit-mmap\"}", 0.0),
-        ("layerwatch_probe_attached{hook=\"fexit-rename\"}", 1.0),
-        ("layerwatch_tier_info{hook=\"fexit-file-open\",tier=\"B\"}", 1.0),
+        ("layerwatch_probe_attached{hook=\"map\"}", 0.0),
+        ("layerwatch_probe_attached{hook=\"rename\"}", 1.0),
+        ("layerwatch_tier_info{tier=\"B\"}", 1.0),
         ("layerwatch_stores{driver=\"overlay\"}", 2.0),
         ("layerwatch_stores{driver=\"vfs\"}", 0.0),
         ("layerwatch_image_names{provenance=\"violates\"}", 1.0),
@@ -155,18 +155,9 @@ fn an_event_changes_its_own_series() {
 #[test]
 fn a_new_tier_replaces_the_old_one() {
     let metrics = full();
-    metrics.kernel_attached(Tier::D, Hook::SysExit, &[Hook::SysExit]);
-    assert_eq!(
-        value(
-            &metrics,
-            "layerwatch_tier_info{hook=\"fexit-file-open\",tier=\"B\"}"
-        ),
-        None
-    );
-    assert_eq!(
-        value(&metrics, "layerwatch_tier_info{hook=\"sys-exit\",tier=\"D\"}"),
-        Some(1.0)
-    );
+    metrics.kernel_attached(Tier::D, &[Hook::Open]);
+    assert_eq!(value(&metrics, "layerwatch_tier_info{tier=\"B\"}"), None);
+    assert_eq!(value(&metrics, "layerwatch_tier_info{tier=\"D\"}"), Some(1.0));
 }
 
 #[test]

@@ -1,0 +1,131 @@
+//! What is done at each place, whatever program stands there: the tiers' entry points bring what they see into one form.
+//!
+//! Invariant: `L` is only as strong as the hot path needs; once a watch may be met everything is read fault-safe, so
+//! that the tiers share that code.
+
+use layerwatch_ebpf::{InodeKey, flags, hooks, kinds, watch_flags};
+
+use super::emit::{self, Match};
+use super::fields::{Load, Probe, offset, scalar};
+use super::maps::{Outer, ROOTS, count, counters, may_be_watched};
+use super::open::{self, Judged, Opened};
+use super::{overlay, report};
+
+/// `MAY_READ`, include/linux/fs.h: what `file_permission` is asked for.
+pub(super) const MAY_READ: i32 = 4;
+
+/// A file is opened; called inside the open, so a backing open is seen apart from the overlay's own.
+///
+/// # Safety
+/// `file` is a `struct file` that `L` can read.
+#[inline(always)]
+pub(super) unsafe fn opened<L: Load>(file: *const u8, result: i32) -> Judged {
+    let Some(counters) = counters(hooks::OPEN) else {
+        return Judged::Done;
+    };
+    // SAFETY: the caller's.
+    unsafe {
+        count(&raw mut (*counters).seen);
+        let inode = L::pointer(file, offset!(file_inode));
+        let sb = L::pointer(inode, offset!(inode_sb));
+        let dev: u32 = L::load(sb, offset!(sb_dev));
+        let is_overlay = L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC;
+        let raw = open::block_device::<L>(inode);
+        let is_watched = raw.is_some() || open::is_watched_device(dev);
+        if !is_watched && !is_overlay {
+            count(&raw mut (*counters).ignored);
+            return Judged::Done;
+        }
+        let dentry = L::pointer(file, offset!(file_path_dentry));
+        let backing = overlay::is_backing::<L>(file, sb, dentry);
+        // An overlay below an overlay opens its files too: the outermost is who asked.
+        if is_overlay && !backing {
+            overlay::remember_outer(dev, L::load(inode, offset!(inode_ino)));
+        }
+        if !is_watched {
+            count(&raw mut (*counters).ignored);
+            return Judged::Done;
+        }
+        let own_dentry = L::load::<u64>(dentry, offset!(dentry_sb)) == sb as u64;
+        let opened = Opened {
+            place: hooks::OPEN,
+            report_creations: false,
+            backing,
+            result,
+            file,
+            inode,
+            dev,
+            dentry: if own_dentry { dentry } else { core::ptr::null() },
+        };
+        open::judge::<L>(&opened, raw, counters)
+    }
+}
+
+/// A name is moved from `old_dentry` to `new_dentry` in `directory`.
+///
+/// # Safety
+/// All are kernel pointers that `L` can read.
+#[inline(always)]
+pub(super) unsafe fn renamed<L: Load>(
+    old_dentry: *const u8,
+    directory: *const u8,
+    new_dentry: *const u8,
+    result: i32,
+) {
+    let Some(counters) = counters(hooks::RENAME) else {
+        return;
+    };
+    // SAFETY: the caller's.
+    unsafe {
+        count(&raw mut (*counters).seen);
+        let dev: u32 = L::load(L::pointer(directory, offset!(inode_sb)), offset!(sb_dev));
+        let key = InodeKey::new(dev, L::load(directory, offset!(inode_ino)));
+        let watch = if may_be_watched(key) {
+            ROOTS.get_ptr(&key)
+        } else {
+            None
+        };
+        let Some(watch) = watch.filter(|watch| (**watch).flags & watch_flags::INDEX != 0) else {
+            return count(&raw mut (*counters).ignored);
+        };
+        count(&raw mut (*counters).matched);
+        let inode = Probe::pointer(old_dentry, offset!(dentry_inode));
+        let found = Match {
+            hook: hooks::RENAME,
+            kind: kinds::INDEX_RENAME,
+            flags: flags::BY_DIRECTORY,
+            result,
+            open_flags: 0,
+            file: InodeKey::new(dev, Probe::load(inode, offset!(inode_ino))),
+            inode,
+            dentry: new_dentry,
+            key,
+            watch: *watch,
+            outer: Outer::NONE,
+            mounter: core::ptr::null(),
+        };
+        emit::emit(&found, counters);
+    }
+}
+
+/// An open file is used in a way that an open does not show: mapped, read, received or held.
+///
+/// `resolves` is for places that see an overlay's file and no backing file: then the layer's inode is looked up.
+///
+/// # Safety
+/// `file` is a `struct file` that `L` can read, or null.
+#[inline(always)]
+pub(super) unsafe fn used<L: Load>(place: u16, kind: u16, file: *const u8, resolves: bool) {
+    if file.is_null() {
+        return;
+    }
+    // SAFETY: the caller's.
+    unsafe {
+        let inode = L::pointer(file, offset!(file_inode));
+        let sb = L::pointer(inode, offset!(inode_sb));
+        let key = InodeKey::new(L::load(sb, offset!(sb_dev)), L::load(inode, offset!(inode_ino)));
+        if may_be_watched(key) || (resolves && L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC) {
+            report::used(scalar(file), place, kind);
+        }
+    }
+}

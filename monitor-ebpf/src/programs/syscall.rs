@@ -1,0 +1,117 @@
+//! Tier D: the end of every system call, for kernels that refuse trampolines.
+//!
+//! Invariant: a call that is none of the few below costs one look-up in a table of the program's own. What a descriptor
+//! leads to is looked at as the call returns, so a descriptor that another thread closes in between is missed.
+
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use layerwatch_ebpf::{Counters, hooks, kinds};
+
+use super::calls::{MAPS, OPENS, RECEIVES, TAKES, class};
+use super::fields::{Direct, Load, Probe, offset};
+use super::maps::{count, counters};
+use super::open::{self, Judged, Opened};
+use super::{descriptors, diagnose, overlay, places, task};
+
+/// `sys_exit(struct pt_regs *regs, long ret)`.
+///
+/// Sees no backing open, so an overlay's inode is resolved to the layer's; sees no rename, so the creation of an
+/// index's temporary file stands for it.
+#[btf_tracepoint(function = "sys_exit")]
+fn sys_exit(context: BtfTracePointContext) -> i32 {
+    let regs: *const u8 = context.arg(0);
+    let returned: i64 = context.arg(1);
+    // SAFETY: the tracepoint's argument has a type that the verifier knows.
+    let number: u64 = unsafe { Direct::load(regs, offset!(pt_regs_orig_ax)) };
+    let class = class(number);
+    // An address that mmap gives is no error number either way.
+    if class == 0 || (returned < 0 && returned > -4096) {
+        return 0;
+    }
+    // SAFETY: every load is fault-safe.
+    unsafe {
+        let descriptor = match class {
+            OPENS => {
+                diagnose(&context, opened(returned as u64, hooks::OPEN));
+                return 0;
+            }
+            MAPS if number == MMAP => u64::from(Direct::load::<u32>(regs, offset!(pt_regs_r8))),
+            MAPS => u64::from(Direct::load::<u32>(regs, offset!(pt_regs_di))),
+            TAKES => returned as u64,
+            RECEIVES if !descriptors::brought_control_data(regs, number) => return 0,
+            _ => {
+                descriptors::look_at_all(class);
+                return 0;
+            }
+        };
+        let (place, kind) = if class == MAPS {
+            (hooks::MAP, kinds::MAP_FINDING)
+        } else {
+            (hooks::DESCRIPTORS, kinds::HOLD_FINDING)
+        };
+        if let Some(file) = task::file_of(descriptor) {
+            places::used::<Probe>(place, kind, file, true);
+        }
+    }
+    0
+}
+
+/// mmap of 64-bit callers.
+const MMAP: u64 = 9;
+
+/// A file was opened and is behind this descriptor.
+///
+/// # Safety
+/// To be called by the task that has the descriptor.
+#[inline(always)]
+pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
+    let Some(counters) = counters(place) else {
+        return Judged::Done;
+    };
+    // SAFETY: every load is fault-safe; `counters` is this processor's value.
+    unsafe {
+        count(&raw mut (*counters).seen);
+        let Some(file) = task::file_of(descriptor) else {
+            return unreadable(counters);
+        };
+        let inode = Probe::pointer(file, offset!(file_inode));
+        let sb = Probe::pointer(inode, offset!(inode_sb));
+        let mut opened = Opened {
+            place,
+            report_creations: true,
+            backing: false,
+            result: 0,
+            file,
+            inode,
+            dev: Probe::load(sb, offset!(sb_dev)),
+            dentry: Probe::pointer(file, offset!(file_path_dentry)),
+        };
+        if Probe::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC {
+            let real = overlay::real(inode);
+            if real.inode.is_null() {
+                return unreadable(counters);
+            }
+            opened.report_creations = false;
+            opened.backing = true;
+            opened.inode = real.inode;
+            opened.dentry = real.dentry;
+            opened.dev = Probe::load(Probe::pointer(real.inode, offset!(inode_sb)), offset!(sb_dev));
+        }
+        let raw = open::block_device::<Probe>(opened.inode);
+        if raw.is_none() && !open::is_watched_device(opened.dev) {
+            count(&raw mut (*counters).ignored);
+            return Judged::Done;
+        }
+        open::judge::<Probe>(&opened, raw, counters)
+    }
+}
+
+#[inline(always)]
+unsafe fn unreadable(counters: *mut Counters) -> Judged {
+    // SAFETY: the caller's.
+    unsafe {
+        count(&raw mut (*counters).ignored);
+        count(&raw mut (*counters).read_error);
+    }
+    Judged::Unreadable
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask bench`: measurements. Figures decide no test; `UPDATE_DOCS=1` puts them into docs/performance.md.
+
+mod kernel;
+mod page;
+mod peers;
+mod tables;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::vm::kernel::Kernel;
+use crate::workspace::Workspace;
+
+/// What `cargo xtask bench` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What to measure
+    #[command(subcommand)]
+    what: What,
+}
+
+/// A benchmark.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// What the agent and its peers add to opens and reads
+    Kernel(KernelOptions),
+}
+
+/// What `cargo xtask bench kernel` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KernelOptions {
+    /// Count instructions in a machine with this kernel instead of taking times on this one (repeatable)
+    #[arg(long, value_name = "KERNEL")]
+    vm: Vec<Kernel>,
+    /// Measure auditd on this machine too: once audit was on, the kernel makes every new process pay until a boot
+    #[arg(long)]
+    audit: bool,
+    /// How often everything is measured; the least counts
+    #[arg(long, value_name = "COUNT")]
+    rounds: Option<usize>,
+}
+
+/// Measures.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
+    let What::Kernel(options) = &options.what;
+    kernel::run(workspace, options).map(|()| ExitCode::SUCCESS)
+}

@@ -3,6 +3,8 @@
 //! Invariant: each test stands alone, in its own temporary directory and on its own ports.
 
 #[cfg(test)]
+mod accuracy;
+#[cfg(test)]
 mod agent;
 #[cfg(test)]
 mod deploy;

@@ -4,7 +4,7 @@
 //! commands `run` and `record`.
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,7 +17,7 @@ use crate::enrich::host_facts;
 use crate::kernel::{self, Canary, Choice, KernelError, Tier, TierPreference, Tracer};
 use crate::knowledge::HostFacts;
 use crate::privilege;
-use crate::scan::{FingerprintKey, RuleSet, ScanCache, ScanWorker, WorkerOptions};
+use crate::scan::{FingerprintKey, RuleFile, RuleSet, ScanCache, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
 use crate::telemetry::happenings::{HookRefused, KernelAttached, ProcessesUnfollowed};
 use crate::telemetry::{self, Hook, Metrics};
@@ -25,6 +25,8 @@ use crate::telemetry::{self, Hook, Metrics};
 const KEY_BYTES: usize = 32;
 /// Where the node's key for fingerprints lies in the state directory.
 pub const KEY_FILE: &str = "fingerprint.key";
+/// A rule table has at most this many bytes; all together have a limit of their own.
+const MAX_RULE_FILE: u64 = 1 << 20;
 
 /// The agent, attached and with its privileges given up, not running yet.
 #[derive(Debug)]
@@ -150,6 +152,7 @@ pub fn worker(config: &Config, on_start: impl FnMut(u32) + Send + Sync + 'static
     let options = WorkerOptions {
         program: "/proc/self/exe".into(),
         key: fingerprint_key(&config.state_directory)?,
+        rules: rule_files(&config.scan.rules)?,
         on_start: Box::new(on_start),
     };
     ScanWorker::new(options).context("load the scan rules")
@@ -160,10 +163,11 @@ pub fn scan_cache(config: &Config) -> Option<ScanCache> {
     let directory = &config.state_directory;
     let bytes = bounded::read(&directory.join(KEY_FILE), 64).ok()?;
     let key = FingerprintKey::new(<[u8; KEY_BYTES]>::try_from(bytes).ok()?);
-    let opened = RuleSet::builtin()
-        .map_err(anyhow::Error::from)
-        .and_then(|rules| Ok(ScanCache::open(directory, rules, key)?));
-    match opened {
+    let open = || -> Result<(ScanCache, bool)> {
+        let rules = RuleSet::with(&rule_files(&config.scan.rules)?)?;
+        Ok(ScanCache::open(directory, rules, key)?)
+    };
+    match open() {
         Ok((cache, anew)) => {
             if anew {
                 tracing::warn!(directory = %directory.display(), "the scan cache was damaged and is made anew");
@@ -175,6 +179,16 @@ pub fn scan_cache(config: &Config) -> Option<ScanCache> {
             None
         }
     }
+}
+
+/// The user's rule tables.
+pub(crate) fn rule_files(paths: &[PathBuf]) -> Result<Vec<RuleFile>> {
+    let read = |path: &PathBuf| {
+        let text = bounded::read_text(path, MAX_RULE_FILE).context("read a rule table")?;
+        let name = path.display().to_string();
+        Ok(RuleFile { name, text })
+    };
+    paths.iter().map(read).collect()
 }
 
 /// The node's key, made at the first start; a process that may not keep one uses a key of its own for this run.

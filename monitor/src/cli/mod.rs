@@ -11,6 +11,7 @@ mod images;
 mod layers;
 mod output;
 mod replay;
+mod rules;
 mod run;
 mod scan;
 mod settings;
@@ -61,6 +62,8 @@ enum Verb {
     Layers(OutputArguments),
     /// Look for secrets in directories, images or all stores
     Scan(scan::ScanArguments),
+    /// What the scanner looks for: each rule, what it means and what to do
+    Rules(rules::RulesArguments),
     /// What a path is: store, layer, images, findings, who can read it, trust
     Explain(explain::ExplainArguments),
     /// Whether the agent can work here, and what to do if not
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Verb::Images(output) => images::images(&context, output),
         Verb::Layers(output) => layers::layers(&context, output),
         Verb::Scan(verb) => scan::scan(&context, &verb),
+        Verb::Rules(verb) => rules::rules(&context, &verb),
         Verb::Explain(verb) => explain::explain(&context, &verb),
         Verb::Doctor(verb) => doctor::doctor(&context, &verb),
         Verb::CheckConfig => settings::check(&context),

@@ -59,13 +59,40 @@ pub enum Category {
     Account,
     /// Kubernetes credentials.
     Kubernetes,
+    /// What runs and configures machines: Vault, Terraform, Ansible, monitoring.
+    Infrastructure,
+    /// VPN, wireless, SNMP, file transfer.
+    Network,
+    /// Chat, mail and telephony services.
+    Messaging,
+    /// Payment services.
+    Payment,
+    /// Other services' keys.
+    Api,
     /// Anything else with a password or token in it.
     Generic,
 }
 
 impl Category {
     /// All, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
+        Self::PrivateKey,
+        Self::Cloud,
+        Self::Forge,
+        Self::Registry,
+        Self::Database,
+        Self::Account,
+        Self::Kubernetes,
+        Self::Infrastructure,
+        Self::Network,
+        Self::Messaging,
+        Self::Payment,
+        Self::Api,
+        Self::Generic,
+    ];
+
+    /// Those that metrics tell apart: each costs a series for every severity. The others count as generic.
+    pub const COUNTED: [Self; 8] = [
         Self::PrivateKey,
         Self::Cloud,
         Self::Forge,
@@ -75,6 +102,16 @@ impl Category {
         Self::Kubernetes,
         Self::Generic,
     ];
+
+    /// What it counts as in metrics.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        if Self::COUNTED.contains(&self) {
+            self
+        } else {
+            Self::Generic
+        }
+    }
 
     /// The name in output and in metric labels.
     pub fn as_str(self) -> &'static str {
@@ -86,6 +123,11 @@ impl Category {
             Self::Database => "database",
             Self::Account => "account",
             Self::Kubernetes => "kubernetes",
+            Self::Infrastructure => "infrastructure",
+            Self::Network => "network",
+            Self::Messaging => "messaging",
+            Self::Payment => "payment",
+            Self::Api => "api",
             Self::Generic => "generic",
         }
     }
@@ -163,6 +205,43 @@ pub enum Place {
     },
 }
 
+/// Why a finding counts less than its rule says; a closed set.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoweredBy {
+    /// Its file is byte for byte what a package in the same layer ships.
+    Package,
+    /// The key is a published one, shipped with public software.
+    PublishedKey,
+    /// The value is a sample of a service's documentation.
+    DocumentedSample,
+    /// It lies below a directory of tests or documentation.
+    Place,
+    /// It is embedded in a program or other binary.
+    Embedded,
+}
+
+impl LoweredBy {
+    /// Whether it is about what was found, and not about where it lies.
+    pub fn is_of_content(self) -> bool {
+        match self {
+            Self::Package | Self::PublishedKey | Self::DocumentedSample => true,
+            Self::Place | Self::Embedded => false,
+        }
+    }
+
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::PublishedKey => "published-key",
+            Self::DocumentedSample => "documented-sample",
+            Self::Place => "place",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
 /// Something in a layer or an image's configuration that should not be there.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
@@ -174,6 +253,9 @@ pub struct Finding {
     pub category: Category,
     /// How bad.
     pub severity: Severity,
+    /// Why that is less than the rule's own severity; empty if it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lowered: Vec<LoweredBy>,
     /// How sure.
     pub confidence: Confidence,
     /// Where.

@@ -329,6 +329,7 @@ fn private_key(store: &StoreId) -> KnownFinding {
             title: "OpenSSH private key".to_owned(),
             category: Category::PrivateKey,
             severity: Severity::High,
+            lowered: Vec::new(),
             confidence: Confidence::High,
             place: Place::File {
                 layer: Some(layer_key(store, "l1")),

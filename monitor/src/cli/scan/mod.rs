@@ -40,6 +40,9 @@ pub(super) struct ScanArguments {
     /// Accept all that is found: write it to the file of --baseline
     #[arg(long, requires = "baseline")]
     write_baseline: bool,
+    /// A file with rules of your own; may be given several times
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
     /// No progress bar
     #[arg(long, short)]
     quiet: bool,
@@ -63,6 +66,7 @@ fn severity(text: &str) -> Result<Severity, String> {
 
 /// Scans, prints the findings, worst first.
 pub(super) fn scan(context: &Context, arguments: &ScanArguments) -> Result<Done> {
+    let context = &super::rules::with_own(context, &arguments.rules)?;
     let gathered = block_on(gather::gather(context, arguments))?;
     let mut report = Report::of(gathered);
     if let Some(file) = &arguments.baseline {

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::engine::{FileFault, Run, Scanner, identity, of_file};
+use super::engine::{FileFault, Run, Scanner, inode, of_file};
 use super::error::ScanError;
 use super::rules::hex;
 use super::stream::decode::{Limit, decoder};
@@ -67,7 +67,7 @@ pub(super) fn scan_target(
             return directory(scanner, path, tell);
         }
         let key = rustix::fs::fstat(&file).map_err(|errno| unreadable(errno.into()))?;
-        let (key, blobs) = (identity(&key), Blobs::Layout(file.into()));
+        let (key, blobs) = (inode(&key), Blobs::Layout(file.into()));
         return Ok(Target::new(scanner, key, tell).images(&blobs, Layout::OciLayout));
     }
     let opened = of_file(file).map_err(|FileFault { errno, .. }| {

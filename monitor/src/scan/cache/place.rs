@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Stat};
 use serde::{Deserialize, Serialize};
 
-use super::super::engine::identity;
+use super::super::engine::inode;
 use crate::model::DevIno;
 
 /// Size and time of change of a file.
@@ -31,7 +31,7 @@ pub(super) fn stamp(content: &Path, path: &[u8]) -> Option<(Stamp, DevIno)> {
         match components.peek() {
             Some(_) if kind != FileType::Directory => return None,
             Some(_) => {}
-            None => return (kind == FileType::RegularFile).then(|| (of(&stat), identity(&stat))),
+            None => return (kind == FileType::RegularFile).then(|| (of(&stat), inode(&stat))),
         }
     }
     None

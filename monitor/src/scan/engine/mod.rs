@@ -1,12 +1,14 @@
 //! The scanner: a directory or an image configuration in, findings out.
 //!
-//! `walk` meets the entries, `run` reads each of them and unpacks archives, `read` is one fixed buffer, `gate` says what kind of file it is, `prefilter`
-//! finds literals in one pass, `search` runs a rule's expression and validation around a hit and keeps what stands.
+//! `walk` meets the entries, `run` reads each of them and unpacks archives, `read` is one fixed buffer, `gate` says what
+//! kind of file it is, `prefilter` finds literals in one pass, `search` runs a rule's expression and validation around a hit and keeps what stands.
 //!
 //! Invariant: memory is bounded whatever a layer holds; one bad entry costs itself only. Runs in the scan worker and in
 //! `layerwatch scan`; never in the event plane.
 
+mod encoded;
 mod gate;
+mod identity;
 mod location;
 mod prefilter;
 mod read;
@@ -25,7 +27,7 @@ use super::error::ScanError;
 use super::redact::FingerprintKey;
 use super::rules::{ClassSet, RuleError, RuleSet};
 use super::summary::{Progress, ScanSummary};
-use crate::model::{DevIno, Finding, KernelDev, LayerKey, Place};
+use crate::model::{DevIno, Finding, KernelDev, LayerKey, LoweredBy, Place};
 use gate::FileKind;
 pub(super) use location::judged_path;
 use prefilter::Prefilter;
@@ -87,7 +89,7 @@ impl Scanner {
     ) -> Result<ScanSummary, ScanError> {
         let directory = open_root(root)?;
         let stat = rustix::fs::fstat(&directory).map_err(|errno| root_error(root, errno))?;
-        if expected.is_some_and(|expected| expected != identity(&stat)) {
+        if expected.is_some_and(|expected| expected != inode(&stat)) {
             return Err(ScanError::RootChanged {
                 root: root.to_owned(),
             });
@@ -96,6 +98,45 @@ impl Scanner {
     }
 
     fn scan_open_directory(
+        &self,
+        directory: &OwnedFd,
+        layer: Option<&LayerKey>,
+        progress: &mut dyn FnMut(Progress),
+        found: &mut dyn FnMut(Finding),
+    ) -> ScanSummary {
+        let mut findings = Vec::new();
+        let summary = self.walk_directory(directory, layer, progress, &mut |finding| findings.push(finding));
+        self.lower_shipped(directory, &mut findings);
+        findings.into_iter().for_each(found);
+        summary
+    }
+
+    /// Lowers what lies in files that a package of the same layer ships as they are.
+    fn lower_shipped(&self, directory: &OwnedFd, findings: &mut [Finding]) {
+        let path_of = |finding: &Finding| match &finding.place {
+            Place::File { path, member, .. } => (path.clone(), judged_path(path, member.as_deref())),
+            Place::ImageConfig { .. } => (Vec::new(), Vec::new()),
+        };
+        let paths = findings.iter().map(|finding| path_of(finding).0).collect();
+        let shipped = identity::shipped(directory.as_fd(), &paths);
+        for finding in findings {
+            let (path, judged) = path_of(finding);
+            let Some(rule) = self.rules.get(&finding.rule).filter(|_| shipped.contains(&path)) else {
+                continue;
+            };
+            let in_text = matches!(finding.place, Place::File { line: Some(_), .. });
+            let mut known: Vec<LoweredBy> = finding
+                .lowered
+                .iter()
+                .copied()
+                .filter(|r| r.is_of_content())
+                .collect();
+            known.push(LoweredBy::Package);
+            (finding.severity, finding.lowered) = rule.severity_at(&judged, in_text, &known);
+        }
+    }
+
+    fn walk_directory(
         &self,
         directory: &OwnedFd,
         layer: Option<&LayerKey>,
@@ -111,21 +152,38 @@ impl Scanner {
         summary
     }
 
-    /// The findings in a text of an image configuration.
-    pub(super) fn scan_text(&self, text: &[u8]) -> Vec<Kept> {
-        let mut search = Search::new(self, ClassSet::default(), FileKind::Image);
+    /// The rules that match in a file of that path and content, by number; `muted` is left out.
+    pub(super) fn scan_bytes(&self, path: &[u8], content: &[u8], muted: Option<usize>) -> Vec<Kept> {
+        let classes = self.rules.classes().of(path);
+        let kind = gate::kind(content, self.config_class(), classes);
+        let mut search = Search::new(self, classes, kind).without(muted);
+        search.buffer(content, 0, content.len(), true);
+        search.finish().kept
+    }
+
+    /// The same in a text of an image configuration.
+    pub(super) fn scan_text_without(&self, text: &[u8], muted: Option<usize>) -> Vec<Kept> {
+        let mut search = Search::new(self, ClassSet::default(), FileKind::Image).without(muted);
         search.buffer(text, 0, text.len(), true);
         search.finish().kept
+    }
+
+    /// The findings in a text of an image configuration.
+    pub(super) fn scan_text(&self, text: &[u8]) -> Vec<Kept> {
+        self.scan_text_without(text, None)
     }
 
     /// What a kept match becomes outside.
     pub(super) fn finding(&self, kept: Kept, place: Place, path: &[u8]) -> Option<Finding> {
         let rule = self.rules.rules().get(kept.rule)?;
+        let known = kept.known.as_slice();
+        let (severity, lowered) = rule.severity_at(path, kept.line.is_some(), known);
         Some(Finding {
             rule: rule.id.clone(),
             title: rule.title.clone(),
             category: rule.category,
-            severity: rule.severity_at(path, kept.line.is_some()),
+            severity,
+            lowered,
             confidence: rule.confidence,
             place,
             fingerprint: kept.fingerprint,
@@ -153,7 +211,7 @@ fn root_error(root: &Path, errno: rustix::io::Errno) -> ScanError {
 }
 
 /// The inode that a stat describes.
-pub(super) fn identity(stat: &rustix::fs::Stat) -> DevIno {
+pub(super) fn inode(stat: &rustix::fs::Stat) -> DevIno {
     DevIno {
         dev: KernelDev::from_stat(stat.st_dev),
         ino: stat.st_ino,

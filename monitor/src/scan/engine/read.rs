@@ -85,7 +85,7 @@ pub(in crate::scan) fn of_file(file: File) -> Result<Opened, FileFault> {
     Ok(Opened {
         file,
         size,
-        key: super::identity(&stat),
+        key: super::inode(&stat),
         sparse: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < size,
         changed: change_time(&stat),
     })

@@ -3,6 +3,8 @@
 //! Invariant: title, category, severity and confidence come from the agent's own table; a path stays below its layer;
 //! every text is bounded and printable. An answer that breaks any of this is refused as a whole. Pure.
 
+use std::collections::BTreeSet;
+
 use super::protocol::{WireFinding, WirePlace};
 use crate::model::{Finding, ImageId, LayerKey, Place, StoreId, text};
 use crate::scan::engine::judged_path;
@@ -13,7 +15,8 @@ use crate::scan::target::{MAX_IMAGES, MAX_LAYERS, Shape, TargetFinding};
 
 const MAX_PATH: usize = 40 << 10;
 const MAX_TEXT: usize = 4 << 10;
-const FIELDS: [&str; 7] = [
+const FIELDS: [&str; 8] = [
+    "annotations",
     "Env",
     "Cmd",
     "Entrypoint",
@@ -166,11 +169,17 @@ fn finding(
     if wire.excerpt.chars().count() > MAX_EXCERPT || !is_clean(&wire.excerpt) {
         return Err("an excerpt that is too long or not printable");
     }
+    let distinct: BTreeSet<_> = wire.known.iter().collect();
+    if distinct.len() != wire.known.len() || !wire.known.iter().all(|reason| reason.is_of_content()) {
+        return Err("a reason that it cannot know");
+    }
+    let (severity, lowered) = rule.severity_at(path, in_text, &wire.known);
     Ok(Finding {
         rule: rule.id.clone(),
         title: rule.title.clone(),
         category: rule.category,
-        severity: rule.severity_at(path, in_text),
+        severity,
+        lowered,
         confidence: rule.confidence,
         place,
         fingerprint: wire.fingerprint,
@@ -200,7 +209,7 @@ fn is_clean(shown: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DevIno, Fingerprint, KernelDev, LayerId, RuleId, Severity};
+    use crate::model::{DevIno, Fingerprint, KernelDev, LayerId, LoweredBy, RuleId, Severity};
 
     fn wire() -> WireFinding {
         WireFinding {
@@ -215,6 +224,7 @@ mod tests {
                     ino: 2,
                 },
             },
+            known: Vec::new(),
             fingerprint: Fingerprint("0123456789abcdef01234567".to_owned()),
             excerpt: "-----BEGIN PRIVATE KEY-----****".to_owned(),
         }
@@ -258,6 +268,14 @@ mod tests {
             (
                 "fingerprint",
                 changed(|w| w.fingerprint = Fingerprint("hunter2".to_owned())),
+            ),
+            (
+                "a place as what is known",
+                changed(|w| w.known = vec![LoweredBy::Place]),
+            ),
+            (
+                "one reason twice",
+                changed(|w| w.known = vec![LoweredBy::Package; 2]),
             ),
             ("long excerpt", changed(|w| w.excerpt = "x".repeat(121))),
             (

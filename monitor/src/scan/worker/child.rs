@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use super::confine;
-use super::protocol::{self, Hello, MAX_LINE, Request, Response, WireFinding, WirePlace};
+use super::protocol::{self, Hello, MAX_HELLO, MAX_LINE, Request, Response, WireFinding, WirePlace};
 use crate::model::{DevIno, Finding, ImageId, Place, StoreId, text};
 use crate::scan::archive::{self, Told};
 use crate::scan::engine::Scanner;
@@ -55,13 +55,13 @@ pub fn worker_main() -> ExitCode {
 fn serve(output: &mut StdoutLock<'_>) -> Result<(), WorkerError> {
     confine::confine()?;
     let mut input = BufReader::new(std::io::stdin().lock());
-    let hello = zeroize::Zeroizing::new(next_line(&mut input)?.ok_or(WorkerError::Key)?);
+    let hello = zeroize::Zeroizing::new(next_line(&mut input, MAX_HELLO)?.ok_or(WorkerError::Key)?);
     let hello: Hello = serde_json::from_slice(&hello).map_err(WorkerError::Greeting)?;
-    let scanner = Scanner::new(RuleSet::builtin()?, hello.key().ok_or(WorkerError::Key)?)?;
+    let scanner = Scanner::new(RuleSet::with(&hello.rules)?, hello.key().ok_or(WorkerError::Key)?)?;
     drop(hello);
     let rules = scanner.rules().digest().to_owned();
     send(output, &Response::Ready { rules })?;
-    while let Some(line) = next_line(&mut input)? {
+    while let Some(line) = next_line(&mut input, MAX_LINE)? {
         let answer = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => {
                 confine::allow_cpu(request.cpu_seconds())?;
@@ -177,6 +177,11 @@ pub(in crate::scan) fn wire(finding: Finding, layer: Option<u32>, image: Option<
     WireFinding {
         rule: finding.rule,
         place,
+        known: finding
+            .lowered
+            .into_iter()
+            .filter(|reason| reason.is_of_content())
+            .collect(),
         fingerprint: finding.fingerprint,
         excerpt: finding.excerpt,
     }
@@ -187,10 +192,10 @@ fn send(output: &mut StdoutLock<'_>, response: &Response) -> std::io::Result<()>
     output.flush()
 }
 
-/// The next line of the agent; nothing at the end.
-fn next_line(input: &mut BufReader<StdinLock<'_>>) -> Result<Option<Vec<u8>>, WorkerError> {
+/// The next line of the agent, of at most `limit` bytes; nothing at the end.
+fn next_line(input: &mut BufReader<StdinLock<'_>>, limit: u64) -> Result<Option<Vec<u8>>, WorkerError> {
     let mut line = Vec::new();
-    input.take(MAX_LINE).read_until(b'\n', &mut line)?;
+    input.take(limit).read_until(b'\n', &mut line)?;
     match line.last() {
         None => Ok(None),
         Some(b'\n') => Ok(Some(line)),

@@ -23,8 +23,8 @@ pub use child::worker_main;
 pub(super) use protocol::WireFinding;
 
 use super::error::ScanError;
-use super::redact::FingerprintKey;
-use super::rules::RuleSet;
+use super::redact::{FingerprintKey, Secret};
+use super::rules::{RuleFile, RuleSet};
 use super::summary::{LayerRequest, LayerScan, Progress, ScanSummary};
 use super::target::TargetScan;
 use crate::model::{Finding, ImageId, LayerKey, StoreId};
@@ -67,6 +67,8 @@ pub struct WorkerOptions {
     pub program: PathBuf,
     /// The node's key for fingerprints.
     pub key: FingerprintKey,
+    /// The user's rule tables, which come before the built-in ones.
+    pub rules: Vec<RuleFile>,
     /// Told the process id of each new worker before it opens any file of a layer.
     pub on_start: Box<dyn FnMut(u32) + Send + Sync>,
 }
@@ -114,7 +116,7 @@ impl fmt::Display for Subject {
 impl ScanWorker {
     /// A worker that is not started yet.
     pub fn new(options: WorkerOptions) -> Result<Self, ScanError> {
-        let rules = RuleSet::builtin()?;
+        let rules = RuleSet::with(&options.rules)?;
         Ok(Self {
             options,
             rules,
@@ -257,7 +259,8 @@ impl ScanWorker {
             layer: None,
             name: "nothing yet".to_owned(),
         };
-        let greeting = running.greet(&self.options.key, self.rules.digest(), &subject);
+        let hello = Hello::line(&self.options.key, &self.options.rules);
+        let greeting = running.greet(&hello, self.rules.digest(), &subject);
         match tokio::time::timeout(START_DEADLINE, greeting).await {
             Ok(greeted) => greeted?,
             Err(_) => return Err(ScanError::Start(std::io::ErrorKind::TimedOut.into())),
@@ -268,13 +271,7 @@ impl ScanWorker {
 
 impl Running {
     /// Hands over the key; the worker says that it is confined and has the same rules.
-    async fn greet(
-        &mut self,
-        key: &FingerprintKey,
-        digest: &str,
-        subject: &Subject,
-    ) -> Result<(), ScanError> {
-        let hello = Hello::line(key);
+    async fn greet(&mut self, hello: &Secret, digest: &str, subject: &Subject) -> Result<(), ScanError> {
         self.stdin
             .write_all(hello.bytes())
             .await

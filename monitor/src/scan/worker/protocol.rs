@@ -10,26 +10,42 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DevIno, Fingerprint, RuleId, text};
+use crate::model::{DevIno, Fingerprint, LoweredBy, RuleId, text};
 use crate::scan::redact::{FingerprintKey, Secret};
+use crate::scan::rules::{MAX_USER_BYTES, RuleFile};
 use crate::scan::summary::{Progress, ScanSummary};
 use crate::scan::target::{Shadow, Shape};
 
 /// The longest line: a path of 128 names of 255 bytes, each byte escaped twice, and room.
 pub(super) const MAX_LINE: u64 = 256 << 10;
 
+/// The longest first line: the user's rule tables, each byte escaped, the key, and room.
+pub(super) const MAX_HELLO: u64 = 6 * MAX_USER_BYTES as u64 + (64 << 10);
+
 /// The agent's first line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Hello {
     key: String,
+    /// The user's rule tables.
+    pub(super) rules: Vec<RuleFile>,
 }
 
 impl Hello {
     /// The line, which holds the key and is overwritten when dropped.
-    pub(super) fn line(key: &FingerprintKey) -> Secret {
+    pub(super) fn line(key: &FingerprintKey, rules: &[RuleFile]) -> Secret {
         let hex = key.to_hex();
-        Secret::new([b"{\"key\":\"", hex.bytes(), b"\"}\n"].concat())
+        let rules = line(&rules);
+        Secret::new(
+            [
+                b"{\"key\":\"",
+                hex.bytes(),
+                b"\",\"rules\":",
+                rules.trim_ascii_end(),
+                b"}\n",
+            ]
+            .concat(),
+        )
     }
 
     pub(super) fn key(&self) -> Option<FingerprintKey> {
@@ -112,6 +128,9 @@ pub(super) enum Response {
 pub(in crate::scan) struct WireFinding {
     pub(super) rule: RuleId,
     pub(super) place: WirePlace,
+    /// What is known of its content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) known: Vec<LoweredBy>,
     pub(super) fingerprint: Fingerprint,
     pub(super) excerpt: String,
 }

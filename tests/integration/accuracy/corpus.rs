@@ -87,7 +87,11 @@ pub(super) fn make(root: &Path, scratch: &Path) -> Result<Vec<Sample>> {
     let mut jobs = Vec::new();
     for recipe in &recipes.made {
         for _ in 0..recipe.repeat {
-            for (each, path) in recipe.each.iter().flat_map(|e| recipe.paths.iter().map(move |p| (e, p))) {
+            for (each, path) in recipe
+                .each
+                .iter()
+                .flat_map(|e| recipe.paths.iter().map(move |p| (e, p)))
+            {
                 let sample = Sample {
                     layer: layer(jobs.len()),
                     path: path.replace("$EACH", each),
@@ -146,7 +150,10 @@ fn run_all(jobs: &[Job<'_>], scratch: &Path) -> Result<()> {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(number) else { break };
                     if let Err(error) = run_one(job, number, scratch) {
-                        failures.lock().unwrap().push(format!("{}: {error:#}", job.sample.rule));
+                        failures
+                            .lock()
+                            .unwrap()
+                            .push(format!("{}: {error:#}", job.sample.rule));
                     }
                 }
             });
@@ -156,7 +163,11 @@ fn run_all(jobs: &[Job<'_>], scratch: &Path) -> Result<()> {
     if failures.is_empty() {
         return Ok(());
     }
-    bail!("{} files could not be made:\n{}", failures.len(), failures.join("\n"))
+    bail!(
+        "{} files could not be made:\n{}",
+        failures.len(),
+        failures.join("\n")
+    )
 }
 
 fn run_one(job: &Job<'_>, number: usize, scratch: &Path) -> Result<()> {
@@ -184,6 +195,9 @@ fn password() -> Result<String> {
     const LETTERS: &[u8; 64] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789234567.";
     let mut random = [0; 12];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-    let letters: String = random.iter().map(|b| char::from(LETTERS[usize::from(*b % 63)])).collect();
+    let letters: String = random
+        .iter()
+        .map(|b| char::from(LETTERS[usize::from(*b % 63)]))
+        .collect();
     Ok(format!("{}7.{}", &letters[..5], &letters[5..]))
 }

@@ -23,13 +23,17 @@ fn found(scanner: &Scanner, sample: &Sample) -> BTreeSet<String> {
     let mut rules = BTreeSet::new();
     if sample.rule == IMAGE_RULE {
         let path = sample.layer.join(&sample.path);
-        let findings = scanner.scan_image_config(&path, &StoreId::new("s"), &ImageId::new("i")).unwrap();
+        let findings = scanner
+            .scan_image_config(&path, &StoreId::new("s"), &ImageId::new("i"))
+            .unwrap();
         rules.extend(findings.iter().map(|finding| finding.rule.to_string()));
     } else {
         let mut note = |finding: layerwatch::model::Finding| {
             rules.insert(finding.rule.to_string());
         };
-        let summary = scanner.scan_directory(&sample.layer, None, &mut |_| (), &mut note).unwrap();
+        let summary = scanner
+            .scan_directory(&sample.layer, None, &mut |_| (), &mut note)
+            .unwrap();
         assert_eq!((summary.files, summary.problems_total), (1, 0), "{}", sample.path);
     }
     rules
@@ -82,7 +86,13 @@ fn every_secret_of_the_corpus_is_found_by_its_rule_and_nothing_else_is() {
     if kept_folder().is_some() {
         std::fs::write(root.join(LABELS), labels).unwrap();
     }
-    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), samples.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {}:\n{}",
+        faults.len(),
+        samples.len(),
+        faults.join("\n")
+    );
 }
 
 fn relative(root: &Path, sample: &Sample) -> String {
@@ -96,10 +106,20 @@ fn assert_size(samples: &[Sample], rules: &RuleSet) {
     let positive = count(&|sample| sample.positive);
     let made = count(&|sample| sample.made);
     let negative = count(&|sample| !sample.positive);
-    assert!(positive >= 400 && negative >= 400, "{positive} positives, {negative} negatives");
-    assert!(made * 10 >= positive * 7, "{made} of {positive} were made by programs");
+    assert!(
+        positive >= 400 && negative >= 400,
+        "{positive} positives, {negative} negatives"
+    );
+    assert!(
+        made * 10 >= positive * 7,
+        "{made} of {positive} were made by programs"
+    );
     for rule in rules.rules() {
-        let is_there = |positive| samples.iter().any(|s| s.positive == positive && s.rule == rule.id.as_str());
+        let is_there = |positive| {
+            samples
+                .iter()
+                .any(|s| s.positive == positive && s.rule == rule.id.as_str())
+        };
         assert!(is_there(true), "no positive for {}", rule.id);
     }
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements. Figures decide no test; `UPDATE_DOCS=1` puts them into docs/performance.md.
 
+mod accuracy;
 mod kernel;
 mod page;
 mod peers;
@@ -25,6 +26,8 @@ pub(crate) struct Options {
 enum What {
     /// What the agent and its peers add to opens and reads
     Kernel(KernelOptions),
+    /// How many secrets of the labelled corpus the scanner and others find, and how many false alarms they raise
+    Accuracy,
 }
 
 /// What `cargo xtask bench kernel` takes.
@@ -43,6 +46,9 @@ pub(crate) struct KernelOptions {
 
 /// Measures.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let What::Kernel(options) = &options.what;
-    kernel::run(workspace, options).map(|()| ExitCode::SUCCESS)
+    match &options.what {
+        What::Kernel(options) => kernel::run(workspace, options),
+        What::Accuracy => accuracy::run(workspace),
+    }
+    .map(|()| ExitCode::SUCCESS)
 }

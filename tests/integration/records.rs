@@ -105,7 +105,6 @@ fn read(kind: AlertKind) -> Alert {
             title: "OpenSSH private key".to_owned(),
             category: Category::PrivateKey,
             severity: Severity::Critical,
-            lowered: Vec::new(),
             confidence: Confidence::High,
             fingerprint: Fingerprint("0f".repeat(12)),
             line: Some(1),

@@ -7,6 +7,7 @@
 mod checks;
 mod detached;
 mod matrix;
+mod ordinary;
 mod outcome;
 mod skips;
 mod suites;
@@ -62,7 +63,10 @@ const TESTS: [(&str, Step); 5] = [
 ];
 
 /// What `--full` adds, some twenty minutes.
-const FULL: [(&str, Step); 1] = [("both commands on a bare Debian", on_a_bare_system)];
+const FULL: [(&str, Step); 2] = [
+    ("ordinary packages", ordinary::run),
+    ("both commands on a bare Debian", on_a_bare_system),
+];
 
 /// Runs the steps and prints the summary.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {

@@ -78,7 +78,7 @@ fn strange() -> Vec<u8> {
     tar.extend(long);
     tar.resize(tar.len().next_multiple_of(512), 0);
     tar.extend(file(b"short", b"x"));
-    tar.extend(file(b"bomb.gz", &gzip(&vec![0; 80 << 20]).unwrap_or_default()));
+    tar.extend(file(b"bomb.gz", &gzip(&vec![0; 192 << 20]).unwrap_or_default()));
     tar.extend(secret("root/.pgpass"));
     tar.extend([0; 1024]);
     tar

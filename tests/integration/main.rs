@@ -11,5 +11,7 @@ mod deploy;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod scan;
+#[cfg(test)]
 mod sinks;
 mod trust;

@@ -33,7 +33,7 @@ use crate::telemetry::{Condition, Health, Metrics, Notice, Notifier, Readiness};
 pub use clock::now;
 use events::EventTask;
 use housekeeping::Housekeeping;
-pub use start::{Preflight, Started, start, worker};
+pub use start::{KEY_FILE, Preflight, Started, scan_cache, start, worker};
 pub(crate) use start::{preference, rule_files, survey_options};
 
 /// Frames that may wait for the event plane: at some 600 bytes each, 10 MB. Half of them may be processes.

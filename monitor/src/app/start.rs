@@ -17,7 +17,7 @@ use crate::enrich::host_facts;
 use crate::kernel::{self, Canary, Choice, KernelError, Tier, TierPreference, Tracer};
 use crate::knowledge::HostFacts;
 use crate::privilege;
-use crate::scan::{FingerprintKey, RuleFile, ScanWorker, WorkerOptions};
+use crate::scan::{FingerprintKey, RuleFile, RuleSet, ScanCache, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
 use crate::telemetry::happenings::{HookRefused, KernelAttached, ProcessesUnfollowed};
 use crate::telemetry::{self, Hook, Metrics};
@@ -25,6 +25,8 @@ use crate::telemetry::{self, Hook, Metrics};
 const KEY_BYTES: usize = 32;
 /// A rule table has at most this many bytes; all together have a limit of their own.
 const MAX_RULE_FILE: u64 = 1 << 20;
+/// Where the node's key for fingerprints lies in the state directory.
+pub const KEY_FILE: &str = "fingerprint.key";
 
 /// The agent, attached and with its privileges given up, not running yet.
 #[derive(Debug)]
@@ -166,9 +168,30 @@ pub(crate) fn rule_files(paths: &[PathBuf]) -> Result<Vec<RuleFile>> {
     paths.iter().map(read).collect()
 }
 
+/// Results of earlier scans, where the state directory can keep them and the key that seals them.
+pub fn scan_cache(config: &Config) -> Option<ScanCache> {
+    let directory = &config.state_directory;
+    let bytes = bounded::read(&directory.join(KEY_FILE), 64).ok()?;
+    let key = FingerprintKey::new(<[u8; KEY_BYTES]>::try_from(bytes).ok()?);
+    let opened = rule_files(&config.scan.rules)
+        .and_then(|files| Ok(ScanCache::open(directory, RuleSet::with(&files)?, key)?));
+    match opened {
+        Ok((cache, anew)) => {
+            if anew {
+                tracing::warn!(directory = %directory.display(), "the scan cache was damaged and is made anew");
+            }
+            Some(cache)
+        }
+        Err(error) => {
+            tracing::info!(error = format!("{error:#}"), "results of scans are not kept");
+            None
+        }
+    }
+}
+
 /// The node's key, made at the first start; a process that may not keep one uses a key of its own for this run.
 fn fingerprint_key(directory: &Path) -> Result<FingerprintKey> {
-    let path = directory.join("fingerprint.key");
+    let path = directory.join(KEY_FILE);
     if let Ok(bytes) = bounded::read(&path, 64)
         && let Ok(key) = <[u8; KEY_BYTES]>::try_from(bytes)
     {

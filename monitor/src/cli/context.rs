@@ -73,6 +73,7 @@ impl Context {
         Ok(Survey::new(
             app::survey_options(&config, HostFacts::default()),
             worker,
+            app::scan_cache(&config),
         ))
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum Done {
     Clean,
     /// Found, or not accepted.
     Found,
+    /// It could not be done to its end; it was said why.
+    Incomplete,
     /// The agent cannot work here; it was said why.
     Unfit,
     /// A file is not what it should be; it was said why.
@@ -31,6 +33,7 @@ pub(super) fn code(outcome: anyhow::Result<Done>) -> ExitCode {
     match outcome {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Found) => ExitCode::from(3),
+        Ok(Done::Incomplete) => ExitCode::from(1),
         Ok(Done::Unfit) => ExitCode::from(5),
         Ok(Done::Invalid) => ExitCode::from(4),
         Err(error) => {

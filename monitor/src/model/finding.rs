@@ -184,9 +184,12 @@ pub enum Place {
         /// The path below the layer's root, raw bytes, without a leading slash.
         #[serde(with = "printable_path")]
         path: Vec<u8>,
+        /// The name inside the file, where that is an archive; raw bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "printable_member")]
+        member: Option<Vec<u8>>,
         /// The first line of the match, from 1; absent for a file that is no text.
         line: Option<u32>,
-        /// The file's inode.
+        /// The file's inode; for a file in an image archive that of the archive.
         key: DevIno,
     },
     /// An image's configuration.
@@ -279,12 +282,18 @@ pub enum Visibility {
         /// That layer.
         by: LayerId,
     },
+    /// A later layer holds the same secret there under other permissions: what an image shows is that copy, and this
+    /// one keeps its own.
+    Repermissioned {
+        /// That layer.
+        by: LayerId,
+    },
 }
 
 impl Visibility {
-    /// Whether a later layer hides it.
+    /// Whether a later layer hides what is in it; a copy under other permissions does not.
     pub fn is_shadowed(&self) -> bool {
-        !matches!(self, Self::Visible)
+        matches!(self, Self::Deleted { .. } | Self::Replaced { .. })
     }
 }
 
@@ -298,5 +307,25 @@ mod printable_path {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         Ok(crate::model::text::unescape(&String::deserialize(deserializer)?))
+    }
+}
+
+/// As [`printable_path`], for a path that may be absent.
+mod printable_member {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+    pub(super) fn serialize<S: Serializer>(path: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match path {
+            Some(path) => super::printable_path::serialize(path, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(text.map(|text| crate::model::text::unescape(&text)))
     }
 }

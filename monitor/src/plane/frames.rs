@@ -334,6 +334,7 @@ fn private_key(store: &StoreId) -> KnownFinding {
             place: Place::File {
                 layer: Some(layer_key(store, "l1")),
                 path: b"etc/key.pem".to_vec(),
+                member: None,
                 line: Some(1),
                 key: key(100),
             },

@@ -51,22 +51,30 @@ impl Scanner {
         image: &ImageId,
     ) -> Result<Vec<Finding>, ScanError> {
         let bytes = zeroize::Zeroizing::new(bounded::read(path, MAX_CONFIG_BYTES)?);
-        let mut raw: RawImage = serde_json::from_slice(&bytes).map_err(|error| ScanError::ConfigShape {
-            path: path.to_owned(),
-            line: error.line(),
-            column: error.column(),
-        })?;
-        if raw.annotations.is_null() {
-            // containers/storage keeps both in one directory.
-            let manifest = bounded::read(&path.with_file_name("manifest"), MAX_CONFIG_BYTES).ok();
-            let manifest = manifest.and_then(|bytes| serde_json::from_slice::<RawImage>(&bytes).ok());
-            if let Some(manifest) = manifest {
-                (raw.annotations, raw.layers) = (manifest.annotations, manifest.layers);
-            }
+        let mut raw = parse(&bytes, path)?;
+        // containers/storage keeps the manifest beside it.
+        let manifest = bounded::read(&path.with_file_name("manifest"), MAX_CONFIG_BYTES).ok();
+        if let Some(manifest) = manifest.and_then(|bytes| parse(&bytes, path).ok()) {
+            (raw.annotations, raw.layers) = (manifest.annotations, manifest.layers);
         }
+        Ok(self.scan_raw_image(&raw, store, image))
+    }
+
+    /// As [`Self::scan_image_config`], for one that was read already; `path` only names it in errors.
+    pub(super) fn scan_image_config_bytes(
+        &self,
+        bytes: &[u8],
+        path: &Path,
+        store: &StoreId,
+        image: &ImageId,
+    ) -> Result<Vec<Finding>, ScanError> {
+        Ok(self.scan_raw_image(&parse(bytes, path)?, store, image))
+    }
+
+    fn scan_raw_image(&self, raw: &RawImage, store: &StoreId, image: &ImageId) -> Vec<Finding> {
         let mut seen = BTreeSet::new();
         let mut findings = Vec::new();
-        for text in texts(&raw) {
+        for text in texts(raw) {
             for kept in self.scan_text(text.content.as_bytes()) {
                 let place = Place::ImageConfig {
                     store: store.clone(),
@@ -79,8 +87,16 @@ impl Scanner {
             }
         }
         findings.truncate(MAX_FINDINGS);
-        Ok(findings)
+        findings
     }
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<RawImage, ScanError> {
+    serde_json::from_slice(bytes).map_err(|error| ScanError::ConfigShape {
+        path: path.to_owned(),
+        line: error.line(),
+        column: error.column(),
+    })
 }
 
 /// All texts that may hold a secret, variables first.

@@ -14,7 +14,7 @@ use anyhow::Result;
 use layerwatch_tests::{skip, tool};
 
 /// Whether what a test needs is there; if not, the skip is recorded.
-fn ready(test: &str, programs: &[&str]) -> Result<bool> {
+pub(crate) fn ready(test: &str, programs: &[&str]) -> Result<bool> {
     if !rustix::process::geteuid().is_root() {
         skip(test, "needs root")?;
         return Ok(false);
@@ -29,4 +29,4 @@ fn ready(test: &str, programs: &[&str]) -> Result<bool> {
 }
 
 /// The engines that a store is made with.
-const ENGINES: [&str; 3] = ["podman", "buildah", "openssl"];
+pub(crate) const ENGINES: [&str; 3] = ["podman", "buildah", "openssl"];

@@ -4,6 +4,7 @@ mod accuracy;
 mod kernel;
 mod page;
 mod peers;
+mod scan;
 mod tables;
 
 use std::process::ExitCode;
@@ -26,8 +27,21 @@ pub(crate) struct Options {
 enum What {
     /// What the agent and its peers add to opens and reads
     Kernel(KernelOptions),
+    /// The scanner and others like it on the same files
+    Scan(ScanOptions),
     /// How many secrets of the labelled corpus the scanner and others find, and how many false alarms they raise
     Accuracy,
+}
+
+/// What `cargo xtask bench scan` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScanOptions {
+    /// How often everything is measured; the best counts
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    rounds: usize,
+    /// Leave out the files of 10 GB and 1 GB and the 3 million files
+    #[arg(long)]
+    quick: bool,
 }
 
 /// What `cargo xtask bench kernel` takes.
@@ -47,8 +61,9 @@ pub(crate) struct KernelOptions {
 /// Measures.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     match &options.what {
-        What::Kernel(options) => kernel::run(workspace, options),
-        What::Accuracy => accuracy::run(workspace),
+        What::Kernel(options) => kernel::run(workspace, options)?,
+        What::Scan(options) => scan::run(workspace, options)?,
+        What::Accuracy => accuracy::run(workspace)?,
     }
-    .map(|()| ExitCode::SUCCESS)
+    Ok(ExitCode::SUCCESS)
 }

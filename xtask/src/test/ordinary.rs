@@ -56,11 +56,17 @@ pub(super) fn run(context: &Context<'_>) -> Result<Outcome> {
     let reviewed = reviewed(&files::read_text(&context.workspace.root.join(REVIEWED))?)?;
     let mut outcome = Outcome::passed(1);
     if worst.len() > MOST {
-        say::progress(&format!("ordinary packages: {} findings are high or worse", worst.len()));
+        say::progress(&format!(
+            "ordinary packages: {} findings are high or worse",
+            worst.len()
+        ));
         outcome = Outcome::failed(1);
     }
     for finding in worst.iter().filter(|finding| !reviewed.contains(finding)) {
-        say::progress(&format!("ordinary packages: not reviewed: {} in {}", finding.0, finding.1));
+        say::progress(&format!(
+            "ordinary packages: not reviewed: {} in {}",
+            finding.0, finding.1
+        ));
         outcome = Outcome::failed(1);
     }
     Ok(outcome)
@@ -97,7 +103,8 @@ fn worst(json: &str) -> Result<Vec<(String, String)>> {
     let findings = listing.get("findings").and_then(serde_json::Value::as_array);
     let text = |finding: &serde_json::Value, key: &str| {
         let text = finding.get(key).and_then(serde_json::Value::as_str);
-        text.map(str::to_owned).with_context(|| format!("a finding without {key}"))
+        text.map(str::to_owned)
+            .with_context(|| format!("a finding without {key}"))
     };
     let mut worst = Vec::new();
     for finding in findings.context("the scan printed no findings")? {
@@ -118,7 +125,11 @@ fn reviewed(text: &str) -> Result<Vec<(String, String)>> {
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
         ensure!(text("reason").is_some(), "a reviewed finding has a reason");
-        reviewed.push(text("rule").zip(text("path")).context("a reviewed finding has rule and path")?);
+        reviewed.push(
+            text("rule")
+                .zip(text("path"))
+                .context("a reviewed finding has rule and path")?,
+        );
     }
     Ok(reviewed)
 }

@@ -14,7 +14,7 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 35] = [
+const INSTALLED: [&str; 36] = [
     "acl",
     "age",
     "apache2-utils",
@@ -44,6 +44,7 @@ const INSTALLED: [&str; 35] = [
     "qemu-system-x86",
     "signify-openbsd",
     "skopeo",
+    "strace",
     "systemd",
     "uidmap",
     "util-linux",

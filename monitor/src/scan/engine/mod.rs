@@ -1,6 +1,6 @@
 //! The scanner: a directory or an image configuration in, findings out.
 //!
-//! `walk` meets the entries, `read` reads a file in one fixed buffer, `gate` says what kind of file it is, `prefilter`
+//! `walk` meets the entries, `run` reads each of them and unpacks archives, `read` is one fixed buffer, `gate` says what kind of file it is, `prefilter`
 //! finds literals in one pass, `search` runs a rule's expression and validation around a hit and keeps what stands.
 //!
 //! Invariant: memory is bounded whatever a layer holds; one bad entry costs itself only. Runs in the scan worker and in
@@ -9,8 +9,10 @@
 mod encoded;
 mod gate;
 mod identity;
+mod location;
 mod prefilter;
 mod read;
+mod run;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -24,19 +26,19 @@ use rustix::fs::{Mode, OFlags};
 use super::error::ScanError;
 use super::redact::FingerprintKey;
 use super::rules::{ClassSet, RuleError, RuleSet};
-use super::summary::{ProblemKind, Progress, ScanSummary, SkipReason};
+use super::summary::{Progress, ScanSummary};
 use crate::model::{DevIno, Finding, KernelDev, LayerKey, LoweredBy, Place};
 use gate::FileKind;
+pub(super) use location::judged_path;
 use prefilter::Prefilter;
-use read::{FileBuffer, FileFault};
+pub(super) use read::{FileFault, of_file};
+pub(super) use run::Run;
 use search::{Kept, Search};
 
 /// Findings of one layer that are handed out; the rest are counted as a problem.
 pub(super) const MAX_LAYER_FINDINGS: usize = 10_000;
 /// Descriptors a scan needs: one for each level of directories, the standard ones, a file and room.
 pub(super) const MAX_OPEN_FILES: u64 = walk::MAX_DEPTH as u64 + 32;
-const PROGRESS_BYTES: u64 = 32 << 20;
-const PROGRESS_FILES: u64 = 2_000;
 
 /// Rules made ready to run, with the key that fingerprints are made with.
 #[derive(Debug)]
@@ -141,23 +143,12 @@ impl Scanner {
         progress: &mut dyn FnMut(Progress),
         found: &mut dyn FnMut(Finding),
     ) -> ScanSummary {
-        let mut run = Run {
-            scanner: self,
-            layer,
-            buffer: FileBuffer::new(),
-            findings: 0,
-            reported: Progress::default(),
-            progress,
-            found,
-        };
+        let mut run = Run::new(self, layer, progress, found);
         let mut summary = ScanSummary::default();
         walk::walk(directory.as_fd(), &mut summary, &mut |entry, summary| {
             run.file(entry, summary);
         });
-        (run.progress)(Progress {
-            files: summary.files,
-            bytes: summary.bytes,
-        });
+        run.end(&summary);
         summary
     }
 
@@ -201,78 +192,6 @@ impl Scanner {
     }
 }
 
-/// One walk through one directory.
-struct Run<'a> {
-    scanner: &'a Scanner,
-    layer: Option<&'a LayerKey>,
-    buffer: FileBuffer,
-    findings: usize,
-    reported: Progress,
-    progress: &'a mut dyn FnMut(Progress),
-    found: &'a mut dyn FnMut(Finding),
-}
-
-impl Run<'_> {
-    fn file(&mut self, entry: &walk::Entry<'_>, summary: &mut ScanSummary) {
-        let opened = match read::open(entry) {
-            Ok(opened) => opened,
-            Err(FileFault { kind, errno }) => return summary.problem(kind, entry.path, errno),
-        };
-        if opened.size == 0 {
-            return summary.skip(SkipReason::Empty);
-        }
-        let classes = self.scanner.rules.classes().of(entry.path);
-        let outcome = self.buffer.scan(&opened, |head| {
-            Search::new(
-                self.scanner,
-                classes,
-                gate::kind(head, self.scanner.config_class(), classes),
-            )
-        });
-        summary.files += 1;
-        summary.bytes += outcome.bytes;
-        if let Some(FileFault { kind, errno }) = outcome.fault {
-            summary.problem(kind, entry.path, errno);
-        }
-        if outcome.found.overflowed {
-            summary.problem(ProblemKind::FileFindings, entry.path, None);
-        }
-        for kept in outcome.found.kept {
-            self.report(kept, entry, opened.key, summary);
-        }
-        self.tell(summary);
-    }
-
-    fn report(&mut self, kept: Kept, entry: &walk::Entry<'_>, key: DevIno, summary: &mut ScanSummary) {
-        if self.findings >= MAX_LAYER_FINDINGS {
-            return summary.problem(ProblemKind::LayerFindings, entry.path, None);
-        }
-        let place = Place::File {
-            layer: self.layer.cloned(),
-            path: entry.path.to_vec(),
-            line: kept.line,
-            key,
-        };
-        if let Some(finding) = self.scanner.finding(kept, place, entry.path) {
-            self.findings += 1;
-            (self.found)(finding);
-        }
-    }
-
-    fn tell(&mut self, summary: &ScanSummary) {
-        let now = Progress {
-            files: summary.files,
-            bytes: summary.bytes,
-        };
-        if now.bytes - self.reported.bytes >= PROGRESS_BYTES
-            || now.files - self.reported.files >= PROGRESS_FILES
-        {
-            self.reported = now;
-            (self.progress)(now);
-        }
-    }
-}
-
 impl Scanner {
     fn config_class(&self) -> ClassSet {
         self.rules.classes().named("config")
@@ -292,7 +211,7 @@ fn root_error(root: &Path, errno: rustix::io::Errno) -> ScanError {
 }
 
 /// The inode that a stat describes.
-fn identity(stat: &rustix::fs::Stat) -> DevIno {
+pub(super) fn identity(stat: &rustix::fs::Stat) -> DevIno {
     DevIno {
         dev: KernelDev::from_stat(stat.st_dev),
         ino: stat.st_ino,

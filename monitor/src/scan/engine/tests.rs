@@ -10,8 +10,11 @@ use std::path::PathBuf;
 
 use rustix::fs::{CWD, FileType, makedev, mknodat};
 
+use super::read::FileBuffer;
+use super::search::Search;
 use super::*;
 use crate::model::{LayerId, RuleId, Severity, StoreId};
+use crate::scan::summary::{ProblemKind, SkipReason};
 
 /// A token whose checksum is right.
 const TOKEN: &str = concat!("gh", "p_Qm3Zt8LwRk1XvB6nHs0YpJc5DfGe2u3ebODB");
@@ -332,7 +335,7 @@ fn a_file_that_grows_or_cannot_be_read_is_a_problem_and_not_the_end() {
     let opened = read::open(&entry).unwrap();
     file.write_all(&vec![b'y'; 4 << 20]).unwrap();
     let scanner = scanner();
-    let outcome = FileBuffer::new().scan(&opened, |_| {
+    let outcome = FileBuffer::new().scan(&mut &opened, |_| {
         Search::new(scanner, ClassSet::default(), FileKind::Text)
     });
     assert_eq!(outcome.bytes, opened.size);
@@ -367,6 +370,7 @@ fn a_finding_names_layer_inode_and_progress_adds_up() {
     let expected = Place::File {
         layer: Some(key),
         path: b"a/b.env".to_vec(),
+        member: None,
         line: Some(3),
         key: DevIno::of(&metadata),
     };

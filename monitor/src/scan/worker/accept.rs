@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use super::protocol::{WireFinding, WirePlace};
 use crate::model::{Finding, ImageId, LayerKey, Place, StoreId, text};
+use crate::scan::engine::judged_path;
 use crate::scan::redact::{FINGERPRINT_DIGITS, MAX_EXCERPT};
 use crate::scan::rules::RuleSet;
 use crate::scan::summary::{MAX_PROBLEMS, ScanSummary};
+use crate::scan::target::{MAX_IMAGES, MAX_LAYERS, Shape, TargetFinding};
 
 const MAX_PATH: usize = 40 << 10;
 const MAX_TEXT: usize = 4 << 10;
@@ -32,24 +34,103 @@ pub(super) fn file_finding(
     wire: WireFinding,
     layer: Option<&LayerKey>,
 ) -> Result<Finding, Refusal> {
-    let WirePlace::File { path, line, key } = &wire.place else {
+    let WirePlace::File {
+        path,
+        member,
+        line,
+        key,
+        ..
+    } = &wire.place
+    else {
         return Err("a finding in a configuration where a layer was asked about");
     };
     let path = text::unescape(path);
-    let is_below = path
-        .split(|b| *b == b'/')
-        .all(|c| !matches!(c, b"" | b"." | b".."));
-    if !is_below || path.len() > MAX_PATH || path.contains(&0) {
+    let member = member.as_deref().map(text::unescape);
+    if !is_below(&path) || member.as_deref().is_some_and(|member| !is_below(member)) {
         return Err("a path outside the layer");
     }
+    let judged = judged_path(&path, member.as_deref());
     let place = Place::File {
         layer: layer.cloned(),
-        path: path.clone(),
+        path,
+        member,
         line: *line,
         key: *key,
     };
     let in_text = line.is_some();
-    finding(rules, wire, place, (&path, in_text))
+    finding(rules, wire, place, (&judged, in_text))
+}
+
+/// A finding in a target: its layer or image is one of those that the target has.
+pub(super) fn target_finding(
+    rules: &RuleSet,
+    wire: WireFinding,
+    shape: Option<&Shape>,
+) -> Result<TargetFinding, Refusal> {
+    let Some(shape) = shape else {
+        return Err("a finding before it is known what the target is");
+    };
+    let (layer, image) = match &wire.place {
+        WirePlace::File { layer, .. } => (*layer, None),
+        WirePlace::Config { image, .. } => (None, *image),
+    };
+    if !is_in(layer, shape.layers.len()) || !is_in(image, shape.images.len()) {
+        return Err("a finding in a layer or image that the target has not");
+    }
+    let finding = match image {
+        Some(_) => config_finding(rules, wire, &StoreId::new(""), &ImageId::new(""))?,
+        None => file_finding(rules, wire, None)?,
+    };
+    Ok(TargetFinding {
+        finding,
+        layer,
+        image,
+        shadows: Vec::new(),
+    })
+}
+
+/// What a target consists of: bounded, printable, and without a layer that is not there.
+pub(super) fn shape(shape: Shape) -> Result<Shape, Refusal> {
+    let layers = shape.layers.len();
+    let is_good = layers <= MAX_LAYERS
+        && shape.images.len() <= MAX_IMAGES
+        && shape.layers.iter().all(|id| is_clean(id))
+        && shape.images.iter().all(|image| {
+            let mut numbers = image.layers.iter();
+            image.names.len() <= MAX_IMAGES
+                && image.names.iter().all(|name| is_clean(name))
+                && is_clean(&image.id)
+                && image.layers.len() <= MAX_LAYERS
+                && numbers.all(|number| is_in(Some(*number), layers))
+        });
+    if is_good {
+        Ok(shape)
+    } else {
+        Err("a target that is too large, not printable or does not fit together")
+    }
+}
+
+/// The digest of a layer that was read.
+pub(super) fn diff_id(id: &str) -> Result<&str, Refusal> {
+    let digits = id.strip_prefix("sha256:").unwrap_or_default();
+    if digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        Ok(id)
+    } else {
+        Err("something else than a digest")
+    }
+}
+
+fn is_in(number: Option<u32>, length: usize) -> bool {
+    number.is_none_or(|number| usize::try_from(number).is_ok_and(|number| number < length))
+}
+
+/// A path that stays below where it begins.
+fn is_below(path: &[u8]) -> bool {
+    path.len() <= MAX_PATH
+        && !path.contains(&0)
+        && path
+            .split(|b| *b == b'/')
+            .all(|c| !matches!(c, b"" | b"." | b".."))
 }
 
 /// A finding in the configuration of the image that was asked about.
@@ -59,7 +140,7 @@ pub(super) fn config_finding(
     store: &StoreId,
     image: &ImageId,
 ) -> Result<Finding, Refusal> {
-    let WirePlace::Config { field, name } = &wire.place else {
+    let WirePlace::Config { field, name, .. } = &wire.place else {
         return Err("a finding in a file where a configuration was asked about");
     };
     if !FIELDS.contains(&field.as_str()) || !is_clean(name) {
@@ -135,6 +216,8 @@ mod tests {
             rule: RuleId::new("private-key-pem"),
             place: WirePlace::File {
                 path: "etc/a\\xff.key".to_owned(),
+                member: None,
+                layer: None,
                 line: Some(1),
                 key: DevIno {
                     dev: KernelDev(1),

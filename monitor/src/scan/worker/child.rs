@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use super::confine;
 use super::protocol::{self, Hello, MAX_HELLO, MAX_LINE, Request, Response, WireFinding, WirePlace};
 use crate::model::{DevIno, Finding, ImageId, Place, StoreId, text};
+use crate::scan::archive::{self, Told};
 use crate::scan::engine::Scanner;
 use crate::scan::rules::RuleSet;
 use crate::scan::summary::{Progress, ScanSummary};
@@ -80,6 +81,7 @@ fn answer(scanner: &Scanner, request: Request, output: &mut StdoutLock<'_>) -> R
     let done = catch_unwind(AssertUnwindSafe(|| match request {
         Request::Layer { root, root_key, .. } => scan_layer(scanner, &root, root_key, output),
         Request::Image { path, .. } => scan_image(scanner, &path, output),
+        Request::Target { path, .. } => scan_target(scanner, &path, output),
     }));
     let reason = match done {
         Ok(Ok(summary)) => return Response::Done(summary),
@@ -103,7 +105,7 @@ fn scan_layer(
     let mut found = |finding: Finding| {
         tell(
             &mut output.borrow_mut(),
-            &Response::Found(Box::new(wire(finding))),
+            &Response::Found(Box::new(wire(finding, None, None))),
         );
     };
     let root = protocol::unescaped(root);
@@ -118,9 +120,30 @@ fn scan_image(
     // The agent knows which image it asked about.
     let nobody = (StoreId::new(""), ImageId::new(""));
     for finding in scanner.scan_image_config(&protocol::unescaped(path), &nobody.0, &nobody.1)? {
-        tell(output, &Response::Found(Box::new(wire(finding))));
+        tell(output, &Response::Found(Box::new(wire(finding, None, None))));
     }
     Ok(ScanSummary::default())
+}
+
+fn scan_target(
+    scanner: &Scanner,
+    path: &str,
+    output: &mut StdoutLock<'_>,
+) -> Result<ScanSummary, crate::scan::ScanError> {
+    archive::scan_target(scanner, &protocol::unescaped(path), &mut |told| {
+        let response = match told {
+            Told::Shape(shape) => Response::Shape(shape),
+            Told::Progress(progress) => Response::Progress(progress),
+            Told::Found {
+                finding,
+                layer,
+                image,
+            } => Response::Found(Box::new(wire(*finding, layer, image))),
+            Told::Layer { layer, diff_id } => Response::Layer { layer, diff_id },
+            Told::Shadow(shadow) => Response::Shadow(shadow),
+        };
+        tell(output, &response);
+    })
 }
 
 /// Sends what is not the last word; without an agent there is nobody to scan for.
@@ -134,14 +157,22 @@ fn tell(output: &mut StdoutLock<'_>, response: &Response) {
     }
 }
 
-fn wire(finding: Finding) -> WireFinding {
+pub(in crate::scan) fn wire(finding: Finding, layer: Option<u32>, image: Option<u32>) -> WireFinding {
     let place = match finding.place {
-        Place::File { path, line, key, .. } => WirePlace::File {
-            path: text::printable(&path).to_string(),
+        Place::File {
+            path,
+            member,
             line,
             key,
+            ..
+        } => WirePlace::File {
+            path: text::printable(&path).to_string(),
+            member: member.map(|member| text::printable(&member).to_string()),
+            line,
+            key,
+            layer,
         },
-        Place::ImageConfig { field, name, .. } => WirePlace::Config { field, name },
+        Place::ImageConfig { field, name, .. } => WirePlace::Config { field, name, image },
     };
     WireFinding {
         rule: finding.rule,

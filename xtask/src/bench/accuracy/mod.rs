@@ -47,8 +47,7 @@ type Named = BTreeSet<String>;
 /// Makes the corpus, asks everybody, prints the table.
 pub(super) fn run(workspace: &Workspace) -> Result<()> {
     tools::install(workspace)?;
-    let folder = workspace.target.join("bench/accuracy");
-    let corpus = folder.join("corpus");
+    let corpus = workspace.target.join("bench/accuracy/corpus");
     files::empty_folder(&corpus)?;
     let mut test = workspace.cargo();
     test.args([
@@ -65,7 +64,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<()> {
     let (labels, own) = labels(&files::read_text(&corpus.join("labels.tsv"))?)?;
     let mut answers = vec![("layerwatch".to_owned(), own)];
     for rival in rivals::RIVALS {
-        match rivals::ask(workspace, &folder, &corpus, rival) {
+        match rivals::ask(workspace, &corpus, rival) {
             Ok(text) => answers.push((rival.name.to_owned(), named(&text))),
             Err(error) => say::progress(&format!("bench: {} is left out: {error:#}", rival.name)),
         }

@@ -23,10 +23,10 @@ use crate::telemetry::happenings::{HookRefused, KernelAttached, ProcessesUnfollo
 use crate::telemetry::{self, Hook, Metrics};
 
 const KEY_BYTES: usize = 32;
-/// Where the node's key for fingerprints lies in the state directory.
-pub const KEY_FILE: &str = "fingerprint.key";
 /// A rule table has at most this many bytes; all together have a limit of their own.
 const MAX_RULE_FILE: u64 = 1 << 20;
+/// Where the node's key for fingerprints lies in the state directory.
+pub const KEY_FILE: &str = "fingerprint.key";
 
 /// The agent, attached and with its privileges given up, not running yet.
 #[derive(Debug)]
@@ -158,16 +158,24 @@ pub fn worker(config: &Config, on_start: impl FnMut(u32) + Send + Sync + 'static
     ScanWorker::new(options).context("load the scan rules")
 }
 
+/// The user's rule tables.
+pub(crate) fn rule_files(paths: &[PathBuf]) -> Result<Vec<RuleFile>> {
+    let read = |path: &PathBuf| {
+        let text = bounded::read_text(path, MAX_RULE_FILE).context("read a rule table")?;
+        let name = path.display().to_string();
+        Ok(RuleFile { name, text })
+    };
+    paths.iter().map(read).collect()
+}
+
 /// Results of earlier scans, where the state directory can keep them and the key that seals them.
 pub fn scan_cache(config: &Config) -> Option<ScanCache> {
     let directory = &config.state_directory;
     let bytes = bounded::read(&directory.join(KEY_FILE), 64).ok()?;
     let key = FingerprintKey::new(<[u8; KEY_BYTES]>::try_from(bytes).ok()?);
-    let open = || -> Result<(ScanCache, bool)> {
-        let rules = RuleSet::with(&rule_files(&config.scan.rules)?)?;
-        Ok(ScanCache::open(directory, rules, key)?)
-    };
-    match open() {
+    let opened = rule_files(&config.scan.rules)
+        .and_then(|files| Ok(ScanCache::open(directory, RuleSet::with(&files)?, key)?));
+    match opened {
         Ok((cache, anew)) => {
             if anew {
                 tracing::warn!(directory = %directory.display(), "the scan cache was damaged and is made anew");
@@ -179,16 +187,6 @@ pub fn scan_cache(config: &Config) -> Option<ScanCache> {
             None
         }
     }
-}
-
-/// The user's rule tables.
-pub(crate) fn rule_files(paths: &[PathBuf]) -> Result<Vec<RuleFile>> {
-    let read = |path: &PathBuf| {
-        let text = bounded::read_text(path, MAX_RULE_FILE).context("read a rule table")?;
-        let name = path.display().to_string();
-        Ok(RuleFile { name, text })
-    };
-    paths.iter().map(read).collect()
 }
 
 /// The node's key, made at the first start; a process that may not keep one uses a key of its own for this run.

@@ -52,15 +52,12 @@ impl Scanner {
     ) -> Result<Vec<Finding>, ScanError> {
         let bytes = zeroize::Zeroizing::new(bounded::read(path, MAX_CONFIG_BYTES)?);
         let mut raw = parse(&bytes, path)?;
-        if raw.annotations.is_null() {
-            // containers/storage keeps both in one directory.
-            let manifest = bounded::read(&path.with_file_name("manifest"), MAX_CONFIG_BYTES).ok();
-            let manifest = manifest.and_then(|bytes| serde_json::from_slice::<RawImage>(&bytes).ok());
-            if let Some(manifest) = manifest {
-                (raw.annotations, raw.layers) = (manifest.annotations, manifest.layers);
-            }
+        // containers/storage keeps the manifest beside it.
+        let manifest = bounded::read(&path.with_file_name("manifest"), MAX_CONFIG_BYTES).ok();
+        if let Some(manifest) = manifest.and_then(|bytes| parse(&bytes, path).ok()) {
+            (raw.annotations, raw.layers) = (manifest.annotations, manifest.layers);
         }
-        Ok(self.in_image(&raw, store, image))
+        Ok(self.scan_raw_image(&raw, store, image))
     }
 
     /// As [`Self::scan_image_config`], for one that was read already; `path` only names it in errors.
@@ -71,10 +68,10 @@ impl Scanner {
         store: &StoreId,
         image: &ImageId,
     ) -> Result<Vec<Finding>, ScanError> {
-        Ok(self.in_image(&parse(bytes, path)?, store, image))
+        Ok(self.scan_raw_image(&parse(bytes, path)?, store, image))
     }
 
-    fn in_image(&self, raw: &RawImage, store: &StoreId, image: &ImageId) -> Vec<Finding> {
+    fn scan_raw_image(&self, raw: &RawImage, store: &StoreId, image: &ImageId) -> Vec<Finding> {
         let mut seen = BTreeSet::new();
         let mut findings = Vec::new();
         for text in texts(raw) {

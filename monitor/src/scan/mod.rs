@@ -34,4 +34,4 @@ pub use visibility::{permissions_differ, visibility};
 pub use worker::{ImageRequest, ScanWorker, TargetRequest, WorkerOptions, worker_main};
 
 /// Rises when the same rules give other findings; part of a stored result's identity.
-pub const ENGINE_VERSION: u32 = 2;
+pub const ENGINE_VERSION: u32 = 3;

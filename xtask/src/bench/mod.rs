@@ -27,10 +27,10 @@ pub(crate) struct Options {
 enum What {
     /// What the agent and its peers add to opens and reads
     Kernel(KernelOptions),
-    /// How many secrets of the labelled corpus the scanner and others find, and how many false alarms they raise
-    Accuracy,
     /// The scanner and others like it on the same files
     Scan(ScanOptions),
+    /// How many secrets of the labelled corpus the scanner and others find, and how many false alarms they raise
+    Accuracy,
 }
 
 /// What `cargo xtask bench scan` takes.
@@ -61,9 +61,9 @@ pub(crate) struct KernelOptions {
 /// Measures.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     match &options.what {
-        What::Kernel(options) => kernel::run(workspace, options),
-        What::Accuracy => accuracy::run(workspace),
-        What::Scan(options) => scan::run(workspace, options),
+        What::Kernel(options) => kernel::run(workspace, options)?,
+        What::Scan(options) => scan::run(workspace, options)?,
+        What::Accuracy => accuracy::run(workspace)?,
     }
-    .map(|()| ExitCode::SUCCESS)
+    Ok(ExitCode::SUCCESS)
 }

@@ -34,15 +34,15 @@ pub(super) struct ScanArguments {
     /// Exit with 3 if something at or above this severity is found
     #[arg(long, value_name = "SEVERITY", value_parser = severity)]
     fail_on: Option<Severity>,
+    /// A file with rules of your own; may be given several times
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
     /// Findings that were accepted before; they count for nothing
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Accept all that is found: write it to the file of --baseline
     #[arg(long, requires = "baseline")]
     write_baseline: bool,
-    /// A file with rules of your own; may be given several times
-    #[arg(long, value_name = "FILE")]
-    rules: Vec<PathBuf>,
     /// No progress bar
     #[arg(long, short)]
     quiet: bool,

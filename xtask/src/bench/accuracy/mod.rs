@@ -6,8 +6,6 @@
 mod rivals;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -47,8 +45,7 @@ type Named = BTreeSet<String>;
 /// Makes the corpus, asks everybody, prints the table.
 pub(super) fn run(workspace: &Workspace) -> Result<()> {
     tools::install(workspace)?;
-    let folder = workspace.target.join("bench/accuracy");
-    let corpus = folder.join("corpus");
+    let corpus = workspace.target.join("bench/accuracy/corpus");
     files::empty_folder(&corpus)?;
     let mut test = workspace.cargo();
     test.args([
@@ -65,8 +62,8 @@ pub(super) fn run(workspace: &Workspace) -> Result<()> {
     let (labels, own) = labels(&files::read_text(&corpus.join("labels.tsv"))?)?;
     let mut answers = vec![("layerwatch".to_owned(), own)];
     for rival in rivals::RIVALS {
-        match rivals::ask(workspace, &folder, &corpus, rival) {
-            Ok(text) => answers.push((rival.name.to_owned(), named(&text))),
+        match rivals::ask(workspace, &corpus, rival) {
+            Ok(said) => answers.push((rival.name.to_owned(), named(&said))),
             Err(error) => say::progress(&format!("bench: {} is left out: {error:#}", rival.name)),
         }
     }
@@ -112,8 +109,7 @@ fn table(labels: &[Label], answers: &[(String, Named)]) -> String {
         labels.len() - positive
     );
     for (name, _) in answers {
-        // Writing to a text cannot fail.
-        drop(write!(text, " {name} |"));
+        text.push_str(&[" ", name.as_str(), " |"].concat());
     }
     text.push_str("\n|---|---|---|");
     text.push_str(&"---|".repeat(answers.len()));
@@ -125,9 +121,9 @@ fn table(labels: &[Label], answers: &[(String, Named)]) -> String {
     let rows = CATEGORIES.iter().filter_map(|name| Some((*name, of.get(name)?)));
     for (name, group) in rows.chain([("all", &all)]) {
         let with = group.iter().filter(|label| label.positive).count();
-        drop(write!(text, "\n| {name} | {with} | {} |", group.len() - with));
+        text += &format!("\n| {name} | {with} | {} |", group.len() - with);
         for (_, named) in answers {
-            drop(write!(text, " {} |", score(group, named)));
+            text += &format!(" {} |", score(group, named));
         }
     }
     text.push('\n');

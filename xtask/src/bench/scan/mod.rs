@@ -8,7 +8,7 @@
 mod corpora;
 mod extremes;
 mod measure;
-mod rivals;
+pub(super) mod rivals;
 
 use std::path::Path;
 use std::process::Command;

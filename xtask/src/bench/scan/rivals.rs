@@ -3,6 +3,7 @@
 //! gitleaks and trufflehog are Debian's (sid, unpacked), kingfisher is the wheel that its makers publish, ripgrep is
 //! Debian's. What cannot be had is named and left out.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ use crate::workspace::Workspace;
 use crate::{files, process, say};
 
 const KINGFISHER: &str = "kingfisher-bin==2.14.0";
-const RULES: &str = "monitor/src/scan/rules/builtin.toml";
+const RULES: &str = "monitor/src/scan/rules/builtin";
 
 /// One program with its arguments; the corpus is put in place of `{}`.
 #[derive(Debug)]
@@ -121,7 +122,7 @@ pub(super) fn all(workspace: &Workspace, folder: &Path, agent: &Path) -> Result<
 }
 
 /// A program of sid, unpacked; sid's programs in Go need nothing of the system's.
-fn debian(folder: &Path, package: &str) -> Result<PathBuf> {
+pub(in crate::bench) fn debian(folder: &Path, package: &str) -> Result<PathBuf> {
     let place = folder.join("programs").join(package);
     let program = place.join("usr/bin").join(package);
     if !program.exists() {
@@ -146,7 +147,7 @@ fn ripgrep(folder: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn kingfisher(folder: &Path) -> Result<PathBuf> {
+pub(in crate::bench) fn kingfisher(folder: &Path) -> Result<PathBuf> {
     let place = folder.join("programs/kingfisher");
     let found = || {
         let bin = place.join("bin/kingfisher");
@@ -176,19 +177,21 @@ fn kingfisher(folder: &Path) -> Result<PathBuf> {
 
 /// The literals of all rules, one a line.
 fn literals_of(workspace: &Workspace) -> Result<String> {
-    let table: toml::Table = files::read_text(&workspace.root.join(RULES))?.parse()?;
-    let rules = table
-        .get("rule")
-        .and_then(toml::Value::as_array)
-        .context("rules")?;
-    let mut literals: Vec<&str> = rules
-        .iter()
-        .filter_map(|rule| rule.get("literals")?.as_array())
-        .flatten()
-        .filter_map(toml::Value::as_str)
+    let folder = workspace.root.join(RULES);
+    let tables = std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut literals = BTreeSet::new();
+    for entry in tables {
+        let table: toml::Table = files::read_text(&entry?.path())?.parse()?;
+        let rules = table.get("rule").and_then(toml::Value::as_array);
+        let of_rules = rules.context("a table without rules")?.iter();
+        let of_rules = of_rules
+            .filter_map(|rule| rule.get("literals")?.as_array())
+            .flatten();
+        literals.extend(of_rules.filter_map(toml::Value::as_str).map(str::to_owned));
+    }
+    let lines: Vec<String> = literals
+        .into_iter()
         .filter(|literal| !literal.contains('\n'))
         .collect();
-    literals.sort_unstable();
-    literals.dedup();
-    Ok(literals.join("\n") + "\n")
+    Ok(lines.join("\n") + "\n")
 }

@@ -1,8 +1,8 @@
 //! The records of dpkg, apk and Python packages, looked through for some paths.
 //!
 //! Invariant: total, linear in the records' size, and bounded by their number; a path that points out of its place is
-//! nobody's. Formats: deb-md5sums(5), apk's `installed` (apk-package(5)), the wheel's `RECORD` (PyPA, "Recording installed
-//! projects").
+//! nobody's. Formats: deb-md5sums(5), apk's `installed` (apk-package(5)), the wheel's `RECORD` (`PyPA`,
+//! "Recording installed projects").
 
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;

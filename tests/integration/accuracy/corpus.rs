@@ -199,5 +199,6 @@ fn password() -> Result<String> {
         .iter()
         .map(|b| char::from(LETTERS[usize::from(*b % 63)]))
         .collect();
-    Ok(format!("{}7.{}", &letters[..5], &letters[5..]))
+    let (first, rest) = letters.split_at(5);
+    Ok(format!("{first}7.{rest}"))
 }

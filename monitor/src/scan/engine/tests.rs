@@ -16,6 +16,9 @@ use super::*;
 use crate::model::{LayerId, RuleId, Severity, StoreId};
 use crate::scan::summary::{ProblemKind, SkipReason};
 
+/// A way to write a secret down.
+type Written = (&'static str, fn(&str) -> String);
+
 /// A token whose checksum is right.
 const TOKEN: &str = concat!("gh", "p_Qm3Zt8LwRk1XvB6nHs0YpJc5DfGe2u3ebODB");
 
@@ -423,7 +426,7 @@ fn what_stands_in_base64_is_found_once_and_one_level_deep() {
             .iter()
             .all(|f| !f.excerpt.contains("auth\":\"Z") && f.excerpt.contains("****"))
     );
-    let plain = scanner().key.fingerprint(TOKEN[4..].as_bytes());
+    let plain = scanner().key.fingerprint(&TOKEN.as_bytes()[4..]);
     assert!(
         findings.iter().any(|f| f.fingerprint == plain),
         "the secret is the same as in the clear"
@@ -439,7 +442,7 @@ fn a_key_is_whole_however_it_is_escaped_and_wherever_the_buffers_edge_falls() {
         "lDrsm6HI2UYVaNtKMmjIwbeSUr1vE3ZMtTn00y9ufnk77iootBltblsv\n-----END PRIVATE KEY-----\n",
     );
     let layer = Layer::new();
-    let written: [(&str, fn(&str) -> String); 7] = [
+    let written: [Written; 7] = [
         ("pem", str::to_owned),
         ("crlf", |key| key.replace('\n', "\r\n")),
         ("json", |key| serde_json::json!({"k": key}).to_string()),

@@ -121,9 +121,10 @@ fn table(labels: &[Label], answers: &[(String, Named)]) -> String {
     let rows = CATEGORIES.iter().filter_map(|name| Some((*name, of.get(name)?)));
     for (name, group) in rows.chain([("all", &all)]) {
         let with = group.iter().filter(|label| label.positive).count();
-        text += &format!("\n| {name} | {with} | {} |", group.len() - with);
+        let without = group.len() - with;
+        text.extend([format!("\n| {name} | {with} | {without} |")]);
         for (_, named) in answers {
-            text += &format!(" {} |", score(group, named));
+            text.extend([format!(" {} |", score(group, named))]);
         }
     }
     text.push('\n');

@@ -73,6 +73,15 @@ pub fn tool(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// A program of this workspace: beside or above the running test binary.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let mut places = test.ancestors().skip(1).map(|directory| directory.join(name));
+    places
+        .find(|path| path.is_file())
+        .with_context(|| format!("{name} is not built: `cargo xtask build`"))
+}
+
 /// Records that `test` was not run, and why; the runner (`LAYERWATCH_SKIPS` names its file) compares what was recorded
 /// with the reviewed list and fails on anything else. Without that file the skip is an error: nobody would look.
 pub fn skip(test: &str, reason: &str) -> Result<()> {

@@ -26,9 +26,14 @@ pub struct Process {
 impl Process {
     /// Starts the program with its output in `log`.
     pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        Self::start_with(command, Stdio::null(), log)
+    }
+
+    /// The same with a standard input.
+    pub fn start_with(command: &mut Command, input: Stdio, log: &Path) -> Result<Self> {
         let out = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()
@@ -66,6 +71,14 @@ impl Process {
             Ok(Err(status)) => bail!("{what}: the program ended with {status}\n{}", self.log()),
             Err(error) => Err(error.context(self.log())),
         }
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> Result<()> {
+        wait_until("end of a program", FAREWELL, || {
+            self.child.try_wait().ok().flatten().map(|_| ())
+        })
+        .with_context(|| self.log())
     }
 
     /// Asks it to end (SIGTERM) and waits; kills it if it does not.

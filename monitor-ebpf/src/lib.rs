@@ -88,7 +88,7 @@ pub struct Counters {
     /// Reported before: ordinary content for this layer, process and user in the window, a read of a file with a
     /// finding for this process and user.
     pub repeated: u64,
-    /// The agent's own access.
+    /// The agent's own access, or any while nobody listens (`INERT_AFTER_NS`).
     pub own: u64,
     /// The ring had no room: an event was lost.
     pub ring_full: u64,
@@ -118,6 +118,11 @@ pub const SENSITIVE_CAPACITY: u32 = 1 << 17;
 pub const ROOTS_CAPACITY: u32 = 1 << 16;
 /// How many devices `DEVICES` holds.
 pub const DEVICES_CAPACITY: u32 = 1024;
+/// How long after an agent's last call the programs report nothing any more, nanoseconds.
+pub const INERT_AFTER_NS: u64 = 600_000_000_000;
+/// A clock tick of `/proc/PID/stat` in nanoseconds (`USER_HZ` is 100, include/asm-generic/param.h): the unit of the start
+/// times in the map `OWN`.
+pub const TICK_NS: u64 = 10_000_000;
 /// Size of the ring buffer in bytes.
 pub const RING_BYTES: u32 = 8 << 20;
 /// Size of the ring buffer for process events in bytes.

@@ -36,6 +36,7 @@ pub fn attribute(access: &Access, knowledge: &Knowledge) -> Result<Attribution, 
         return Err(Unattributed::NoStoreFile);
     }
     by_findings(access, knowledge)
+        .or_else(|| by_config(access, knowledge))
         .or_else(|| by_directory(access, knowledge))
         .ok_or(match access.matched {
             WatchMatch::File => Unattributed::NoStoreFile,
@@ -67,6 +68,28 @@ fn by_findings(access: &Access, knowledge: &Knowledge) -> Option<Attribution> {
     attribution.scanned = true;
     attribution.findings = known.iter().map(|one| one.finding.clone()).collect();
     Some(attribution)
+}
+
+/// The findings in an image's configuration file, worst first.
+fn by_config(access: &Access, knowledge: &Knowledge) -> Option<Attribution> {
+    let config = knowledge.config_of(access.file)?;
+    let image = knowledge.image(&config.store, &config.image)?;
+    let trust = knowledge.trust_of([image]);
+    let mut findings = config.findings.clone();
+    findings.sort_by_key(|one| std::cmp::Reverse((one.severity, one.confidence)));
+    Some(Attribution {
+        layer: None,
+        report: None,
+        images: vec![image_report(image)],
+        path: None,
+        findings,
+        shadowed: false,
+        exposure: config.exposure.clone(),
+        provenance: trust.provenance,
+        quality: trust.quality,
+        scanned: true,
+        store_owner_uid: knowledge.store(&config.store)?.owner_uid,
+    })
 }
 
 /// The layer whose content directory the kernel met above the file, or whose way the path names below a directory of
@@ -114,8 +137,8 @@ fn describe(
 ) -> Option<Attribution> {
     let trust = knowledge.trust_of(images.iter().copied());
     Some(Attribution {
-        layer: layer.key.clone(),
-        report: knowledge.layer_report(layer)?,
+        layer: Some(layer.key.clone()),
+        report: Some(knowledge.layer_report(layer)?),
         images: images.iter().map(|image| image_report(image)).collect(),
         path,
         findings: Vec::new(),
@@ -143,7 +166,7 @@ mod tests {
         let found = found.as_ref().map(|one| {
             let path = one.path.as_deref().map(|path| std::str::from_utf8(path).unwrap());
             (
-                one.layer.layer.as_str(),
+                one.layer.as_ref().map_or("", |layer| layer.layer.as_str()),
                 path,
                 one.findings.len(),
                 one.shadowed,
@@ -203,6 +226,23 @@ mod tests {
         check(
             "its layer is gone",
             |s| s.parts.layers.clear(),
+            Err(Unattributed::NoStoreFile),
+        );
+    }
+
+    #[test]
+    fn an_image_configuration_belongs_to_no_layer() {
+        check(
+            "with a finding",
+            Scene::configuration,
+            Ok(("", None, 1, false, true)),
+        );
+        check(
+            "its image is gone",
+            |s| {
+                s.configuration();
+                s.parts.images.clear();
+            },
             Err(Unattributed::NoStoreFile),
         );
     }

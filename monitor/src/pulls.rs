@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::{process_report, subject_report};
 use crate::knowledge::{Knowledge, image_report};
-use crate::model::{Image, LayerId, PullReport, Sighting, StoreId, text};
+use crate::model::{ArrivalKind, Image, LayerId, PullReport, Sighting, StoreId, text};
 
 /// A name changed in a store's index: the sign of a pull.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +25,8 @@ pub struct PullSignal {
 pub struct Arrival {
     /// When the new index was read.
     pub time: Timestamp,
+    /// How it came.
+    pub kind: ArrivalKind,
     /// The image.
     pub image: Image,
     /// Those of its layers that were not in the store before.
@@ -60,6 +62,7 @@ impl PullJoin {
         let image = &arrival.image;
         PullReport {
             time: arrival.time,
+            arrival: arrival.kind,
             store: image.store.clone(),
             image: image_report(image),
             names: image
@@ -116,6 +119,7 @@ mod tests {
         let new_layers = vec![LayerId::new("l2")];
         let arrival = Arrival {
             time: after(100),
+            kind: ArrivalKind::Pulled,
             image,
             new_layers,
         };
@@ -158,6 +162,7 @@ mod tests {
         image.names = vec!["a\n\u{1b}[31m".to_owned()];
         let arrival = Arrival {
             time: after(100),
+            kind: ArrivalKind::Pulled,
             image,
             new_layers: Vec::new(),
         };

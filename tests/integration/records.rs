@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use layerwatch::model::{
-    AccessReport, Alert, AlertKind, Category, Confidence, ContainerReport, Digest, Engine, Exposure,
-    FindingReport, Fingerprint, Gate, Grade, ImageId, ImageReport, LayerId, LayerReport, Operation,
+    AccessReport, Alert, AlertKind, ArrivalKind, Category, Confidence, ContainerReport, Digest, Engine,
+    Exposure, FindingReport, Fingerprint, Gate, Grade, ImageId, ImageReport, LayerId, LayerReport, Operation,
     ProcessReport, Provenance, PullReport, Reader, Record, RecordKind, RuleId, Sanction, Severity,
     StateReport, StoreId, SubjectReport, TrustReport, Via,
 };
@@ -144,7 +144,7 @@ fn of_kind(kind: AlertKind) -> RecordKind {
             container: Some(container()),
             ..read(kind)
         }),
-        AlertKind::LayerContentRead => RecordKind::Alert(Alert {
+        AlertKind::LayerContentRead | AlertKind::RawDeviceRead => RecordKind::Alert(Alert {
             severity: Severity::Low,
             finding: None,
             exposure: None,
@@ -154,12 +154,14 @@ fn of_kind(kind: AlertKind) -> RecordKind {
         }),
         AlertKind::MonitorBlind => state(kind, "hook fexit-file-open does not fire"),
         AlertKind::EventsLost => state(kind, "17 events lost: ring-full"),
+        AlertKind::CoverageGap => state(kind, "12 inodes do not fit the kernel's maps and are not watched"),
     }
 }
 
 fn pull() -> PullReport {
     PullReport {
         time: "2026-03-04T05:06:07Z".parse().unwrap(),
+        arrival: ArrivalKind::Unknown,
         store: StoreId::new("overlay@/var/lib/containers/storage"),
         image: image(),
         names: vec![

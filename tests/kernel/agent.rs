@@ -16,9 +16,13 @@ use crate::fixture::{Mounted, USER, cat_as, directory};
 const WAYS: [&str; 4] = ["direct", "bind", "link", "overlay"];
 
 /// A private key of the right structure (RFC 8410: the DER prefix of an Ed25519 key, then 32 bytes).
-fn key(number: u8) -> String {
+pub(crate) fn key(number: usize) -> String {
     let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
-    der.extend((0..32).map(|byte: u8| byte.wrapping_mul(37).wrapping_add(number.wrapping_mul(11))));
+    let seed = number.to_le_bytes();
+    der.extend((0..32).map(|byte: u8| {
+        byte.wrapping_mul(37)
+            .wrapping_add(seed[usize::from(byte % 4)].wrapping_mul(11))
+    }));
     let body = base64::engine::general_purpose::STANDARD.encode(der);
     format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
 }
@@ -27,7 +31,7 @@ fn key(number: u8) -> String {
 pub(crate) struct Store {
     pub(crate) root: PathBuf,
     pub(crate) lower: String,
-    upper: String,
+    pub(crate) upper: String,
 }
 
 impl Store {
@@ -74,17 +78,21 @@ impl Store {
 
 /// The agent on the store, when it has found the keys.
 pub(crate) fn watching(store: &Store, directory: &Path, verb: &[&str]) -> Result<Agent> {
-    let detached: &[&str] = if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
-        &["--test-detach-open-hook"]
-    } else {
-        &[]
-    };
+    let tier = std::env::var("LAYERWATCH_TEST_TIER").ok();
+    let tier = tier.map(|tier| format!("watch.tier={}", tier.to_lowercase()));
+    let mut switches = Vec::new();
+    if let Some(tier) = &tier {
+        switches.extend(["--set", tier]);
+    }
+    if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
+        switches.push("--test-detach-open-hook");
+    }
     let agent = Agent::start_on(
         &Agent::binary()?,
         &store.root,
         &directory.join("agent"),
         verb,
-        detached,
+        &switches,
     )?;
     agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 4.0)?;
     Ok(agent)

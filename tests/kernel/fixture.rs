@@ -53,6 +53,11 @@ pub(crate) struct Layer {
 impl Layer {
     /// `upper/` above `lower/`, each a layer; `lower/etc/secret.key` is the finding, `lower/etc/motd` is not.
     pub(crate) fn new() -> Result<Self> {
+        Self::with(|_, _| Ok(()))
+    }
+
+    /// The same with more files and watches: `prepare` gets the directory and the set.
+    pub(crate) fn with(prepare: impl FnOnce(&Path, &mut WatchSet) -> Result<()>) -> Result<Self> {
         let directory = directory()?;
         for name in ["lower/etc", "upper", "work", "merged", "elsewhere"] {
             std::fs::create_dir_all(directory.path().join(name))?;
@@ -61,6 +66,14 @@ impl Layer {
         std::fs::write(directory.path().join("lower/etc/motd"), "welcome\n")?;
         let canary = Canary::create(directory.path())?;
         let (mut tracer, choice) = kernel::start(&preference(), &canary)?;
+        if let Ok(lands) = std::env::var("LAYERWATCH_TEST_LANDS") {
+            ensure!(
+                choice.tier.as_str() == lands,
+                "tier {} instead of {lands}: {:?}",
+                choice.tier,
+                choice.rejections
+            );
+        }
         let mut maps = tracer.take_maps().context("maps are taken once")?;
         let mut ring = tracer.take_ring().context("the ring is taken once")?;
         let mut set = WatchSet::default();
@@ -71,6 +84,7 @@ impl Layer {
             key(&directory.path().join("lower"))?,
             watch_flags::LAYER | watch_flags::SCANNED,
         );
+        prepare(directory.path(), &mut set)?;
         ensure!(maps.apply(&set)? == 0, "the watch set did not fit");
         if detached() {
             tracer.detach_hooks()?;
@@ -101,6 +115,16 @@ impl Layer {
 
     pub(crate) fn maps(&mut self) -> &mut WatchMaps {
         &mut self.maps
+    }
+
+    /// All records so far. Each is in the ring before the call that it is about returns, so what the caller waited for is
+    /// there; with the hook attached the canary proves that it still fires.
+    pub(crate) fn everything(&mut self) -> Result<Vec<Record>> {
+        if detached() {
+            let frames = std::iter::from_fn(|| self.ring.wait(Duration::ZERO));
+            return Ok(frames.map(|frame| bytemuck::pod_read_unaligned(&frame)).collect());
+        }
+        self.records()
     }
 
     /// The records up to the canary, which is opened now: what came before it is all there was.
@@ -179,6 +203,20 @@ pub(crate) struct Mounted(PathBuf);
 impl Mounted {
     pub(crate) fn bind(from: &Path, to: &Path) -> Result<Self> {
         rustix::mount::mount_bind(from, to).context("bind mount")?;
+        Ok(Self(to.to_owned()))
+    }
+
+    /// A file system without a device.
+    pub(crate) fn file_system(name: &str, to: &Path) -> Result<Self> {
+        rustix::mount::mount(name, to, name, MountFlags::empty(), None)
+            .with_context(|| format!("mount {name}"))?;
+        Ok(Self(to.to_owned()))
+    }
+
+    /// An empty tmpfs that everybody can enter.
+    pub(crate) fn tmpfs(to: &Path) -> Result<Self> {
+        rustix::mount::mount("tmpfs", to, "tmpfs", MountFlags::empty(), c"mode=755")
+            .context("mount a tmpfs")?;
         Ok(Self(to.to_owned()))
     }
 

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::agent::{Store, watching};
-use crate::fixture::{USER, directory};
+use crate::fixture::{USER, cat_as, directory};
 
 /// An agent that stands still until this is dropped.
 struct Held(Pid);
@@ -40,7 +40,7 @@ fn program(name: &str) -> Result<PathBuf> {
     Ok(std::fs::canonicalize(found)?)
 }
 
-/// Reads `path` as the user by a `cat` whose parent, a shell, ends too; the shell's command line.
+/// Reads `path` as the user by a `cat` whose parent, a shell, ends too.
 fn read_and_end(path: &Path) -> Result<()> {
     // Two commands, or the shell would become the `cat`.
     let script = format!("cat {} && true", path.display());
@@ -120,5 +120,8 @@ fn each_process_is_one_record_and_no_thread_is_one() -> Result<()> {
     let series = "layerwatch_kernel_events_total{hook=\"process\",outcome=\"emitted\"}";
     agent.wait_for_metric(series, emitted + 150.0)?;
     assert!(counted("ring-full")? < 1.0);
+    // All this beside the accesses, and not instead of them.
+    cat_as(USER, &store.diff(&store.lower).join("etc/direct.key"))?;
+    agent.wait_for("alert", 1)?;
     Ok(())
 }

@@ -7,8 +7,16 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod gone;
+#[cfg(test)]
+mod held;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod uses;
 #[cfg(test)]
 mod ways;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Scene;
-use crate::{Answer, Process, free_port, get, wait_until};
+use super::{Docker, Scene};
+use crate::{Answer, Process, free_port, get, program, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -28,14 +28,7 @@ impl Agent {
         if let Some(path) = std::env::var_os("LAYERWATCH_BIN") {
             return Ok(path.into());
         }
-        let test = std::env::current_exe()?;
-        let mut places = test
-            .ancestors()
-            .skip(1)
-            .map(|directory| directory.join("layerwatch"));
-        places
-            .find(|path| path.is_file())
-            .context("the agent is not built: `cargo xtask build`")
+        program("layerwatch")
     }
 
     /// Starts it on the scene's store, in the scene's directory `name`, and waits until it is ready.
@@ -47,6 +40,12 @@ impl Agent {
             &["run"],
             arguments,
         )
+    }
+
+    /// The same on a Docker's data root.
+    pub fn start_on_docker(scene: &Scene, docker: &Docker, arguments: &[&str]) -> Result<Self> {
+        let directory = scene.path().join("agent");
+        Self::start_on(&Self::binary()?, &docker.root(), &directory, &["run"], arguments)
     }
 
     /// The same for any store, directory and verb.
@@ -68,6 +67,8 @@ impl Agent {
             format!("web.listen=127.0.0.1:{port}"),
             format!("sinks.log.path={}", lines.display()),
             "node_name=node-1".to_owned(),
+            // What outlives the agent would outlive the test.
+            "watch.outlive=false".to_owned(),
         ] {
             command.args(["--set", &setting]);
         }
@@ -143,6 +144,11 @@ impl Agent {
     /// Its own log.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn ended(&mut self) -> Result<()> {
+        self.process.ended()
     }
 
     /// Asks it to end, and waits.

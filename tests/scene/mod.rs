@@ -5,6 +5,7 @@
 //! the value. Used by the integration tests, the kernel tests and `cargo xtask demo`.
 
 mod agent;
+mod docker;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
+pub use docker::{DOCKER, Docker};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Where the key lies in layer 1.
@@ -164,8 +166,14 @@ impl Scene {
 
     /// Starts a registry, builds the image with the deleted key and pushes it; the name to pull.
     pub fn publish(&mut self, name: &str) -> Result<String> {
+        let tree = self.tree()?;
+        self.publish_tree(&tree, name, true)
+    }
+
+    /// Starts a registry, builds an image of a tree as [`Store::build`] does and pushes it; the name to pull.
+    pub fn publish_tree(&mut self, tree: &Path, name: &str, delete: bool) -> Result<String> {
         let local = format!("localhost/{name}");
-        self.build.build(&self.tree()?, &local, true)?;
+        self.build.build(tree, &local, delete)?;
         let port = self.registry()?;
         let remote = format!("127.0.0.1:{port}/{name}");
         self.build.run(
@@ -179,6 +187,16 @@ impl Scene {
             ],
         )?;
         Ok(remote)
+    }
+
+    /// The same tree with a shell, so that a container can run.
+    pub fn tree_with_shell(&self) -> Result<PathBuf> {
+        let tree = self.tree()?;
+        std::fs::create_dir_all(tree.join("bin"))?;
+        for program in ["sh", "cat"] {
+            std::fs::copy("/bin/busybox", tree.join("bin").join(program)).context("copy busybox")?;
+        }
+        Ok(tree)
     }
 
     fn registry(&mut self) -> Result<u16> {

@@ -4,11 +4,13 @@
 
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use layerwatch_ebpf::{
-    Counters, InodeKey, NO_ID, PATH_LENGTH, REPEAT_WINDOW_NS, Record, WIRE_VERSION, Watch, flags,
+    Counters, InodeKey, NO_ID, PATH_LENGTH, REPEAT_WINDOW_NS, Record, TICK_NS, WIRE_VERSION, Watch, flags,
 };
 
 use super::fields::{Load, Probe, offset};
-use super::maps::{EVENTS, OWN, Outer, READERS, REPEATS, Reader, Repeat, count, next_sequence};
+use super::maps::{
+    EVENTS, OWN, Outer, READERS, REPEATS, Reader, Repeat, count, next_sequence, nobody_listens,
+};
 use super::{path, task};
 
 /// What a hook found out before it decided to report.
@@ -32,15 +34,18 @@ pub(super) struct Match {
     pub(super) mounter: *const u8,
 }
 
-/// Whether the current process is the agent or one of its children.
+/// Whether the current process is the agent or one of its children, or no agent is there to be told.
 #[inline(always)]
 pub(super) fn is_own() -> bool {
+    if nobody_listens() {
+        return true;
+    }
     let Some(start) = OWN.get_ptr(&task::current_tgid()) else {
         return false;
     };
     // SAFETY: a map value of plain integers.
     let start = unsafe { *start };
-    start == 0 || start == task::current_process_start()
+    start == 0 || start == task::current_process_start() / TICK_NS
 }
 
 /// Whether this directory's content was reported for this process and user within the window; remembers that it is now.
@@ -63,16 +68,18 @@ pub(super) fn is_repeat(directory: InodeKey) -> bool {
     false
 }
 
-/// The user that reads count for: through an overlay the task's own, since it works with the mounter's rights there.
+/// The user that a use counts for, as `judge` has it: the task's own through an overlay, where it works with the mounter's
+/// rights, and where it borrows root's.
 #[inline(always)]
 fn reader(file: InodeKey, backing: bool) -> Reader {
+    let borrowed = task::current_fsuid();
     Reader {
         file,
         tgid: task::current_tgid(),
-        uid: if backing {
+        uid: if backing || borrowed == 0 {
             task::current_real_fsuid()
         } else {
-            task::current_fsuid()
+            borrowed
         },
     }
 }

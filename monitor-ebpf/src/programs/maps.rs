@@ -1,12 +1,13 @@
 //! The maps, and the counters that each program keeps.
 //!
-//! Invariant: the agent fills `FILTER`, `SENSITIVE`, `ROOTS`, `DEVICES`, `BLOCK_DEVICES` and `OWN`; the programs only
-//! read them.
+//! Invariant: the agent fills `FILTER`, `SENSITIVE`, `ROOTS`, `DEVICES`, `BLOCK_DEVICES`, `OWN` and `ALIVE`; the
+//! programs only read them.
 
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use layerwatch_ebpf::{
-    BLOCK_DEVICES_CAPACITY, Counters, DEVICES_CAPACITY, FILTER_BITS, HOOKS, InodeKey, NO_ID,
+    BLOCK_DEVICES_CAPACITY, Counters, DEVICES_CAPACITY, FILTER_BITS, HOOKS, INERT_AFTER_NS, InodeKey, NO_ID,
     PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch, filter_bit,
 };
 
@@ -44,7 +45,7 @@ pub(super) static DEVICES: HashMap<u32, u32> = HashMap::with_max_entries(DEVICES
 pub(super) static BLOCK_DEVICES: HashMap<InodeKey, Watch> =
     HashMap::with_max_entries(BLOCK_DEVICES_CAPACITY, NO_PREALLOCATION);
 
-/// The agent's own processes: thread group id to start time, 0 for any.
+/// The agent's own processes: thread group id to start in clock ticks since boot, 0 for any.
 #[map]
 pub(super) static OWN: HashMap<u32, u64> = HashMap::with_max_entries(64, 0);
 
@@ -59,6 +60,20 @@ pub(super) static REPEATS: LruHashMap<Repeat, u64> = LruHashMap::with_max_entrie
 /// Who has been reported for a file with a finding: the process's start, since numbers of processes are reused.
 #[map]
 pub(super) static READERS: LruHashMap<Reader, u64> = LruHashMap::with_max_entries(16384, 0);
+
+/// When an agent last called, nanoseconds since boot; see `INERT_AFTER_NS`.
+#[map]
+static ALIVE: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Whether no agent has called for so long that nobody will read what is reported.
+#[inline(always)]
+pub(super) fn nobody_listens() -> bool {
+    let Some(last) = ALIVE.get_ptr(0) else {
+        return false;
+    };
+    // SAFETY: no argument, no precondition; a map value of plain integers.
+    unsafe { bpf_ktime_get_boot_ns().wrapping_sub(*last) > INERT_AFTER_NS }
+}
 
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(HOOKS, 0);

@@ -12,7 +12,7 @@ use layerwatch_ebpf::{
 };
 
 use super::fields::{Load, Probe, offset};
-use super::maps::{PROCESSES, count, counters};
+use super::maps::{PROCESSES, count, counters, nobody_listens};
 use super::program;
 
 /// `sched_process_fork(struct task_struct *parent, struct task_struct *child)`.
@@ -39,6 +39,9 @@ fn sched_process_exit(context: BtfTracePointContext) -> i32 {
 /// `sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)`: the new program is in place.
 #[btf_tracepoint(function = "sched_process_exec")]
 fn sched_process_exec(context: BtfTracePointContext) -> i32 {
+    if nobody_listens() {
+        return 0;
+    }
     let Some(counters) = counters(hooks::PROCESS) else {
         return 0;
     };
@@ -64,6 +67,9 @@ fn sched_process_exec(context: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn report(task: *const u8, kind: u16, is_process: bool) -> i32 {
+    if nobody_listens() {
+        return 0;
+    }
     let Some(counters) = counters(hooks::PROCESS) else {
         return 0;
     };

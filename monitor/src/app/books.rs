@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::counts::{Stage, StageCounts};
+use crate::model::Sanction;
 use crate::telemetry::happenings::EventsDropped;
 use crate::telemetry::{self, DropReason, Metrics, StageOutcome};
 
@@ -45,8 +46,22 @@ impl Books {
                 }
             }
         }
+        self.publish_sanctioned(counts, metrics);
         metrics.parked(usize::try_from(counts.correlate.parked).unwrap_or(usize::MAX));
         self.last.clone_from(counts);
+    }
+}
+
+impl Books {
+    /// Sanctioned accesses that went no further. Those that are told (`--verbose`) are counted where they are told.
+    fn publish_sanctioned(&self, counts: &StageCounts, metrics: &Metrics) {
+        for sanction in Sanction::ALL {
+            let so_far = |counts: &StageCounts| {
+                let filtered = &counts.stage(Stage::Correlate).filtered;
+                filtered.get(sanction.as_str()).copied().unwrap_or(0)
+            };
+            metrics.sanctioned(sanction, so_far(counts) - so_far(&self.last));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: a hook that stops firing, an event that was lost and a queue that was full become a metric, a log line and
 //! a state record; each state ends with a record too. Spawned by `app`.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use super::start::Started;
 use super::{Shared, notify, now, stopped};
-use crate::kernel::{Canary, RingLosses, WatchMaps};
+use crate::kernel::{Canary, WatchMaps, since_boot};
 use crate::model::{AlertKind, Record, RecordKind, StateReport};
-use crate::telemetry::happenings::{CanarySeen, EventsDropped, HookSilent};
-use crate::telemetry::{DropReason, Hook, Notice, Stage, StageOutcome, watchdog_interval};
+use crate::telemetry::happenings::{CanarySeen, HookSilent};
+use crate::telemetry::{Hook, Notice, watchdog_interval};
 
 /// How often the canary is opened.
 const CANARY: Duration = Duration::from_mins(1);
@@ -35,29 +35,20 @@ pub(super) struct Housekeeping {
     /// Where programs look.
     places: Vec<u16>,
     shared: Shared,
-    losses: Arc<RingLosses>,
     lost: u64,
-    queue_full: u64,
     blind: bool,
     losing_since: Option<Instant>,
 }
 
 impl Housekeeping {
     /// For a started agent; `seen` has the time of the newest canary record.
-    pub(super) fn new(
-        started: &Started,
-        shared: Shared,
-        losses: Arc<RingLosses>,
-        seen: watch::Receiver<Option<Timestamp>>,
-    ) -> Self {
+    pub(super) fn new(started: &Started, shared: Shared, seen: watch::Receiver<Option<Timestamp>>) -> Self {
         Self {
             canary: started.canary.clone(),
             seen,
             places: started.choice.places.clone(),
             shared,
-            losses,
             lost: 0,
-            queue_full: 0,
             blind: false,
             losing_since: None,
         }
@@ -121,6 +112,12 @@ impl Housekeeping {
     }
 
     fn read_counters(&mut self) {
+        if let Some(Err(error)) = self.maps().map(|mut maps| maps.beat(since_boot())) {
+            tracing::warn!(
+                error = crate::telemetry::happenings::chain(&error),
+                "the programs are not told that this agent lives: they fall silent in ten minutes"
+            );
+        }
         let counters = match self.maps().map(|maps| maps.counters()) {
             Some(Ok(counters)) => counters,
             Some(Err(error)) => {
@@ -132,22 +129,7 @@ impl Housekeeping {
             }
             None => return,
         };
-        let mut lost = self.losses.queue_full();
-        let queue_full = lost - self.queue_full;
-        if queue_full > 0 {
-            // They never reached the plane: they count as received by its first stage and lost there.
-            self.shared
-                .metrics
-                .stage(Stage::Decode, StageOutcome::Received, queue_full);
-            let (reason, detail) = (DropReason::QueueFull, "the event plane is behind");
-            EventsDropped {
-                reason,
-                count: queue_full,
-                detail,
-            }
-            .report(&self.shared.metrics);
-            self.queue_full = lost;
-        }
+        let mut lost = 0;
         let places = std::mem::take(&mut self.places);
         let watched = |number| number == hooks::PROCESS || places.contains(&number);
         for hook in counters.iter().filter(|hook| watched(hook.number)) {

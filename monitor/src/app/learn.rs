@@ -9,9 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::{mpsc, watch};
 
+use super::open_files::OpenFilesSender;
 use super::{Shared, Started, notify, now, start};
 use crate::catalog::{self, Catalog, StoreWatch};
 use crate::config::Config;
+use crate::enrich::start_ticks;
 use crate::kernel::{WatchMaps, WatchSet};
 use crate::knowledge::Knowledge;
 use crate::model::{Record, RecordKind};
@@ -30,6 +32,7 @@ pub(super) fn task(
     shared: &Shared,
     signals: mpsc::Receiver<PullSignal>,
     knowledge: watch::Sender<Arc<Knowledge>>,
+    open_files: OpenFilesSender,
 ) -> Result<SurveyTask> {
     let options = start::survey_options(config, started.facts);
     let targets = catalog::targets(&options.host, &Catalog::default(), &options.roots);
@@ -38,9 +41,17 @@ pub(super) fn task(
     let worker = start::worker(config, move |pid| leave_out(&own, pid))?;
     let (maps, canary) = (Arc::clone(&shared.maps), started.canary.key());
     let (pulled, happened) = (shared.clone(), shared.clone());
+    let mut open_files = Some(open_files);
     let outputs = Outputs {
         knowledge,
-        arm: Box::new(move |knowledge| arm(&maps, &survey::watch_set(knowledge, canary))),
+        arm: Box::new(move |knowledge| {
+            let wanted = survey::watch_set(knowledge, canary);
+            arm(&maps, &wanted);
+            // From here on an open is seen; what was opened before is looked for, once.
+            if let Some(sender) = open_files.take() {
+                sender.list(wanted.devices());
+            }
+        }),
         pulled: Box::new(move |pull| {
             pulled.sinks.emit(&Record::new(RecordKind::Pull(pull)));
         }),
@@ -68,11 +79,14 @@ fn arm(maps: &Mutex<WatchMaps>, wanted: &WatchSet) {
     }
 }
 
-/// Tells the kernel programs to leave out the scan worker: a child of this process, whose id is not used again before it
-/// was waited for.
+/// Tells the kernel programs to leave out the scan worker, a child of this process. With its start, since the programs may
+/// outlive both, and the id goes to another then.
 fn leave_out(maps: &Mutex<WatchMaps>, pid: u32) {
     let Ok(mut maps) = maps.lock() else { return };
-    if let Err(error) = maps.ignore_process(pid, 0) {
+    let Some(start) = start_ticks(pid) else {
+        return tracing::warn!("the scan worker's own reads will be reported: its start is not known");
+    };
+    if let Err(error) = maps.ignore_process(pid, start) {
         tracing::warn!(
             error = chain(&error),
             "the scan worker's own reads will be reported"

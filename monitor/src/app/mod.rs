@@ -9,7 +9,10 @@ mod clock;
 mod deliver;
 mod events;
 mod housekeeping;
+mod keep;
 mod learn;
+mod open_files;
+mod safe;
 mod start;
 
 use std::path::PathBuf;
@@ -24,7 +27,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::Config;
 use crate::correlate::PlaneSettings;
 use crate::enrich::{EnrichRoots, Enricher};
-use crate::kernel::{self, RingLosses, WatchMaps};
+use crate::kernel::{self, GiveBack, WatchMaps};
 use crate::knowledge::Knowledge;
 use crate::plane::EventPlane;
 use crate::recording::{Header, Recorder};
@@ -33,6 +36,8 @@ use crate::telemetry::{Condition, Health, Metrics, Notice, Notifier, Readiness};
 pub use clock::now;
 use events::EventTask;
 use housekeeping::Housekeeping;
+pub use keep::uninstall;
+use safe::Safe;
 pub use start::{KEY_FILE, Preflight, Started, scan_cache, start, worker};
 pub(crate) use start::{preference, rule_files, survey_options};
 
@@ -98,16 +103,16 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     let (knowledge_in, knowledge) = watch::channel(Arc::<Knowledge>::default());
     let (canary_in, canary) = watch::channel(None);
     let (stop_in, stop) = watch::channel(false);
-    let losses = Arc::new(RingLosses::default());
+    let (give_back_in, give_back) = watch::channel(GiveBack::default());
     let mut tasks = JoinSet::new();
 
     // The source: kernel ─▶ ring ─▶ queue.
     let ring = started.tracer.take_ring().context("the ring is taken once")?;
     let processes = started.tracer.take_process_ring();
     let processes = processes.context("the ring of processes is taken once")?;
-    let (pump_losses, pump_stop) = (Arc::clone(&losses), stopped(stop.clone()));
+    let pump_stop = stopped(stop.clone());
     tasks.spawn(async move {
-        kernel::pump(ring, processes, frames_in, pump_losses, pump_stop)
+        kernel::pump(ring, processes, frames_in, give_back, pump_stop)
             .await
             .context("read the ring")
     });
@@ -124,19 +129,28 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     shared.readiness.meet(Condition::KernelAttached);
 
     // The event plane: queue ─▶ decode … decide ─▶ sinks.
-    let plane = plane(config, options)?;
+    let (plane, boot_id) = plane(config, options)?;
+    let (listing, open_files) = open_files::waiting(boot_id);
     let events = EventTask {
         plane,
+        open_files,
         frames,
         knowledge,
         signals: signals_in,
         canary: canary_in,
+        give_back: give_back_in,
+        safe: Safe::default(),
+        hold: started
+            .choice
+            .taken_over
+            .then(|| tokio::time::Instant::now() + events::HOLD),
+        full_since: None,
         shared: shared.clone(),
     };
     let events = tokio::spawn(events.run());
 
     // The knowledge plane: stores ─▶ snapshot ─▶ kernel's watches and the event plane.
-    let survey = learn::task(config, &started, &shared, signals, knowledge_in)?;
+    let survey = learn::task(config, &started, &shared, signals, knowledge_in, listing)?;
     tasks.spawn(ended(survey.run(stop.clone())));
 
     // What watches the agent itself.
@@ -144,7 +158,7 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
         started.tracer.detach_hooks().context("detach the open hook")?;
     }
     tasks.spawn(ended(
-        Housekeeping::new(&started, shared.clone(), losses, canary).run(stop.clone()),
+        Housekeeping::new(&started, shared.clone(), canary).run(stop.clone()),
     ));
     for web in deliver::web(config).await? {
         tasks.spawn(ended(web.serve(shared.web(), stop.clone())));
@@ -153,7 +167,14 @@ async fn travel(config: &Config, options: &RunOptions, mut started: Started) -> 
     let outcome = until_stopped(options, &shared, &mut tasks).await;
     notify(&shared, &Notice::Stopping);
     stop_in.send_replace(true);
-    outcome.and(way_out(shared, tasks, events).await)
+    let drained = way_out(shared, tasks, events).await;
+    // Whoever starts an agent by hand and interrupts it wants it gone; a service is only restarted.
+    if matches!(outcome, Ok(Ended::Interrupted))
+        && let Some(kept) = started.kept.take()
+    {
+        kept.base.remove().context("remove what was kept in the kernel")?;
+    }
+    outcome.map(drop).and(drained)
 }
 
 fn shared(config: &Config, started: &mut Started) -> Result<Shared> {
@@ -193,8 +214,20 @@ async fn way_out(shared: Shared, mut tasks: JoinSet<Result<()>>, events: JoinHan
     drained?
 }
 
+/// How the agent came to its end.
+enum Ended {
+    /// By its service manager, which may start it again.
+    Asked,
+    /// By a person at a terminal, or by the time limit that one gave.
+    Interrupted,
+}
+
 /// Waits for a signal, the time limit, or a task that ended by itself.
-async fn until_stopped(options: &RunOptions, shared: &Shared, tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+async fn until_stopped(
+    options: &RunOptions,
+    shared: &Shared,
+    tasks: &mut JoinSet<Result<()>>,
+) -> Result<Ended> {
     let listen = |kind: SignalKind| -> Result<Signal> { signal(kind).context("listen for signals") };
     let (mut terminate, mut interrupt, mut hangup) = (
         listen(SignalKind::terminate())?,
@@ -206,10 +239,10 @@ async fn until_stopped(options: &RunOptions, shared: &Shared, tasks: &mut JoinSe
     tokio::pin!(limit);
     loop {
         tokio::select! {
-            Some(()) = terminate.recv() => return Ok(()),
-            Some(()) = interrupt.recv() => return Ok(()),
+            Some(()) = terminate.recv() => return Ok(Ended::Asked),
+            Some(()) = interrupt.recv() => return Ok(Ended::Interrupted),
             Some(()) = hangup.recv() => shared.sinks.reopen(),
-            () = &mut limit => return Ok(()),
+            () = &mut limit => return Ok(Ended::Interrupted),
             Some(ended) = tasks.join_next() => {
                 ended.context("a part of the agent died")??;
                 bail!("a part of the agent ended by itself");
@@ -218,7 +251,7 @@ async fn until_stopped(options: &RunOptions, shared: &Shared, tasks: &mut JoinSe
     }
 }
 
-fn plane(config: &Config, options: &RunOptions) -> Result<EventPlane> {
+fn plane(config: &Config, options: &RunOptions) -> Result<(EventPlane, String)> {
     let boot = clock::boot().context("read the boot clock")?;
     let settings = PlaneSettings {
         verbose: config.log_sink.verbose,
@@ -227,13 +260,14 @@ fn plane(config: &Config, options: &RunOptions) -> Result<EventPlane> {
     };
     let mut actors = Enricher::new(EnrichRoots::under(&config.stores.host_root));
     actors.adopt_the_living();
+    let boot_id = boot.boot_id.clone();
     let mut plane = EventPlane::new(settings, boot.clone(), Box::new(actors));
     if let Some(path) = &options.record {
         let recorder = Recorder::create(path, Header::new(boot, settings), RECORDING_BYTES)
             .with_context(|| format!("record to {}", path.display()))?;
         plane.record_to(recorder, now());
     }
-    Ok(plane)
+    Ok((plane, boot_id))
 }
 
 fn notify(shared: &Shared, notice: &Notice) {

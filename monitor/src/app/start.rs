@@ -10,10 +10,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use caps::Capability;
 
+use super::keep::{self, Kept};
 use crate::bounded;
 use crate::catalog::Host;
 use crate::config::{self, Config};
-use crate::enrich::host_facts;
+use crate::enrich::{host_facts, start_ticks};
 use crate::kernel::{self, Canary, Choice, KernelError, Tier, TierPreference, Tracer};
 use crate::knowledge::HostFacts;
 use crate::privilege;
@@ -39,6 +40,8 @@ pub struct Started {
     pub canary: Canary,
     /// Facts of the host.
     pub facts: HostFacts,
+    /// What outlives the agent; absent where nothing does.
+    pub kept: Option<Kept>,
 }
 
 /// The kernel or the privileges are not what the agent needs; exit status 5.
@@ -64,8 +67,21 @@ pub fn start(config: &Config) -> Result<Started> {
     state_directory(directory)?;
     let canary =
         Canary::create(directory).with_context(|| format!("make the canary in {}", directory.display()))?;
-    let (mut tracer, choice) = kernel::start(&preference(config), &canary).map_err(Preflight)?;
-    tracer.with_maps(|maps| maps.ignore_process(std::process::id(), 0))?;
+    let kept = keep::open(config).unwrap_or_else(|error| {
+        let error = format!("{error:#}");
+        tracing::warn!(
+            error,
+            "ring and programs end with this agent: what happens while none runs is not seen"
+        );
+        None
+    });
+    let preference = preference(config);
+    let (mut tracer, choice) = match &kept {
+        Some(kept) => kernel::start_kept(&preference, &canary, &kept.base),
+        None => kernel::start(&preference, &canary),
+    }
+    .map_err(Preflight)?;
+    leave_out_this_process(&mut tracer)?;
     if config.privilege.drop_after_attach {
         give_up(&mut tracer)?;
     }
@@ -74,7 +90,14 @@ pub fn start(config: &Config) -> Result<Started> {
         choice,
         canary,
         facts,
+        kept,
     })
+}
+
+/// Tells the programs that what this process does is the agent's.
+fn leave_out_this_process(tracer: &mut Tracer) -> Result<(), KernelError> {
+    let id = std::process::id();
+    tracer.with_maps(|maps| maps.ignore_process(id, start_ticks(id).unwrap_or(0)))
 }
 
 fn state_directory(directory: &Path) -> Result<()> {
@@ -126,9 +149,7 @@ fn give_up(tracer: &mut Tracer) -> Result<()> {
         .chain(others.into_iter().filter(|other| !missing.contains(other)))
         .collect();
     privilege::suspend(&all)?;
-    let works = tracer
-        .with_maps(|maps| maps.ignore_process(std::process::id(), 0))
-        .is_ok();
+    let works = leave_out_this_process(tracer).is_ok();
     privilege::resume(&all)?;
     if !works {
         keep.push(Capability::CAP_BPF);

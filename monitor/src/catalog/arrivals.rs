@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Catalog;
-use crate::model::{Image, ImageId, LayerId, LayerState, StoreId};
+use crate::model::{ArrivalKind, Engine, Image, ImageId, LayerId, LayerState, StoreId};
+
+/// The registry of names that engines give to what was built or loaded here.
+const LOCAL: &str = "localhost/";
 
 /// An image that appeared, or one that got a name.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -17,10 +20,19 @@ pub struct Arrival {
     pub image: Image,
     /// Whether the image itself is new; else it only got names.
     pub is_new: bool,
+    /// How it came, as far as the store tells.
+    pub kind: ArrivalKind,
     /// The names it did not have before.
     pub new_names: Vec<String>,
     /// Its layers that were not in the store before, base first.
     pub new_layers: Vec<LayerId>,
+}
+
+impl Arrival {
+    /// Whether more may follow at once: Docker names what it pulls by the digest first and by the tag just after it.
+    pub fn may_get_its_tag(&self) -> bool {
+        self.image.names.iter().all(|name| name.contains('@'))
+    }
 }
 
 /// The images of `new` that `old` did not have, or had without one of their present names.
@@ -38,6 +50,7 @@ pub fn arrivals(old: &Catalog, new: &Catalog) -> Vec<Arrival> {
             (before.is_none() || !new_names.is_empty()).then(|| Arrival {
                 image: image.clone(),
                 is_new: before.is_none(),
+                kind: kind(new, before, image),
                 new_names,
                 new_layers: layers_added(old, image),
             })
@@ -53,6 +66,22 @@ fn names_added(before: Option<&Image>, image: &Image) -> Vec<String> {
         .filter(|name| !had.contains(name))
         .cloned()
         .collect()
+}
+
+/// Docker writes down the digest that a registry gave; containers/storage does so for each image, loaded ones too.
+fn kind(catalog: &Catalog, before: Option<&Image>, image: &Image) -> ArrivalKind {
+    let had = before.map_or(&[][..], |before| &before.names_history);
+    let engine = catalog.store(&image.store).map(|store| store.engine);
+    let is_dockers = engine == Some(Engine::Docker);
+    if is_dockers && image.names_history.iter().any(|name| !had.contains(name)) {
+        ArrivalKind::Pulled
+    } else if before.is_some() {
+        ArrivalKind::Tagged
+    } else if is_dockers || image.names.iter().all(|name| name.starts_with(LOCAL)) {
+        ArrivalKind::Loaded
+    } else {
+        ArrivalKind::Unknown
+    }
 }
 
 fn layers_added(old: &Catalog, image: &Image) -> Vec<LayerId> {

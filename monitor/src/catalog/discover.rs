@@ -11,11 +11,12 @@ use super::marks::{StoreRoot, recognise};
 use super::mounts::{Mount, MountTable};
 use super::problem::{Problem, ProblemKind, chain};
 use super::{Host, HostError, engine_config};
+use crate::model::{Driver, Engine};
 
 /// Rootful defaults and well-known places: containers/storage, then engines that embed something of their own.
 const KNOWN_ROOTS: &[&str] = &[
     DEFAULT_ROOT,
-    "/var/lib/docker",
+    DOCKER_ROOT,
     "/var/lib/containerd",
     "/var/lib/rancher/k3s/agent/containerd",
     "/var/lib/rancher/rke2/agent/containerd",
@@ -27,6 +28,12 @@ const KNOWN_ROOTS: &[&str] = &[
 
 /// containers/storage's default graph root for root (`defaultGraphRoot`, storage/types/options.go).
 const DEFAULT_ROOT: &str = "/var/lib/containers/storage";
+
+/// Docker's default data root (`daemon/config/config_linux.go`).
+const DOCKER_ROOT: &str = "/var/lib/docker";
+
+/// Entries of a data root that are looked at for remapped ones; a daemon makes some twenty.
+const MAX_ENTRIES: usize = 1000;
 
 /// Every readable store, first found first, each once; what else was met goes to `problems`.
 pub(super) fn stores(
@@ -61,13 +68,26 @@ fn unreachable(candidate: &Path, error: &HostError) -> Problem {
 }
 
 /// The roots at which a store of a kind that is read may appear later: configured, in configuration files, default.
-pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<PathBuf> {
+pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<StoreRoot> {
+    let at = |engine, driver| move |path| StoreRoot { path, engine, driver };
+    let of_storage = at(Engine::ContainersStorage, Driver::Overlay);
+    let of_docker = at(Engine::Docker, Driver::Overlay2);
     if !configured.is_empty() {
-        return once_each(configured.to_vec());
+        // Whoever names a root does not say which kind it is.
+        let roots = once_each(configured.to_vec());
+        let both = roots
+            .into_iter()
+            .flat_map(|root| [of_storage(root.clone()), of_docker(root)]);
+        return both.collect();
     }
-    let mut roots = engine_config::storage_roots(host, &mut Vec::new());
-    roots.push(PathBuf::from(DEFAULT_ROOT));
-    once_each(roots)
+    let mut storage = engine_config::storage_roots(host, &mut Vec::new());
+    storage.push(PathBuf::from(DEFAULT_ROOT));
+    let mut docker = engine_config::docker_roots(host, &mut Vec::new());
+    docker.push(PathBuf::from(DOCKER_ROOT));
+    let storage = once_each(storage).into_iter().map(of_storage);
+    storage
+        .chain(once_each(docker).into_iter().map(of_docker))
+        .collect()
 }
 
 fn candidates(
@@ -81,10 +101,41 @@ fn candidates(
         return once_each(configured.to_vec());
     }
     let mut roots = engine_config::storage_roots(host, problems);
-    roots.extend(engine_config::other_roots(host, problems));
+    let docker = engine_config::docker_roots(host, problems);
+    let remapped = docker
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([Path::new(DOCKER_ROOT)]);
+    let remapped: Vec<PathBuf> = remapped.flat_map(|root| remapped_roots(host, root)).collect();
+    roots.extend(docker);
+    roots.extend(engine_config::containerd_roots(host, problems));
     roots.extend(KNOWN_ROOTS.iter().map(PathBuf::from));
+    roots.extend(remapped);
     roots.extend(mounts.mounts.iter().flat_map(|mount| roots_of_mount(host, mount)));
     once_each(roots)
+}
+
+/// Where a Docker with `userns-remap` keeps everything: `<uid>.<gid>` below its data root.
+fn remapped_roots(host: &Host, data_root: &Path) -> Vec<PathBuf> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_remapped = |name: &str| {
+        name.split_once('.')
+            .is_some_and(|(uid, gid)| is_number(uid) && is_number(gid))
+    };
+    let entries = host
+        .resolve(data_root)
+        .map(|root| std::fs::read_dir(host.path(root)));
+    let Ok(Ok(entries)) = entries else {
+        return Vec::new();
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut roots: Vec<PathBuf> = names
+        .take(MAX_ENTRIES)
+        .filter(|name| is_remapped(name))
+        .map(|name| data_root.join(name))
+        .collect();
+    roots.sort();
+    roots
 }
 
 fn once_each(roots: Vec<PathBuf>) -> Vec<PathBuf> {
@@ -240,15 +291,29 @@ mod tests {
     fn stores_that_are_not_read_yet_are_said() {
         let entries = [
             "/etc/docker/daemon.json={\"data-root\": \"/d\"}",
-            "/d/image/overlay2",
+            "/d/image/btrfs",
             "/etc/containers/storage.conf=[storage]\ngraphroot='/s'",
             "/s/vfs-layers",
             "/s/overlay-layers",
             "/var/lib/rancher/k3s/agent/containerd/io.containerd.metadata.v1.bolt",
+            "/var/lib/docker/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots",
         ];
         let problems = ["/s", "/d", "/var/lib/rancher/k3s/agent/containerd"];
         let problems = problems.map(|root| (ProblemKind::UnsupportedStore, root));
         check(&entries, &[], "", &["/s"], &problems);
+        // A remapped daemon has a root of its own below the data root.
+        let remapped = [
+            "/var/lib/docker/100000.100000/image/overlay2",
+            "/var/lib/docker/image/overlay2",
+            "/var/lib/docker/1.x/image/overlay2",
+        ];
+        check(
+            &remapped,
+            &[],
+            "",
+            &["/var/lib/docker", "/var/lib/docker/100000.100000"],
+            &[],
+        );
     }
 
     #[test]
@@ -258,8 +323,8 @@ mod tests {
             &[],
             "1 0 8:1 /x HOST/m1/overlay rw - ext4 /dev/a rw\n\
              2 0 0:9 / /elsewhere rw - overlay overlay rw,lowerdir=l/A:/m2/overlay/l/B,upperdir=/m3/overlay2/x/diff\n",
-            &["/m1", "/m2"],
-            &[(ProblemKind::UnsupportedStore, "/m3")],
+            &["/m1", "/m2", "/m3"],
+            &[],
         );
     }
 

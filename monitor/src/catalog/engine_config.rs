@@ -60,15 +60,9 @@ pub(super) fn storage_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<Pat
     roots
 }
 
-/// Roots of Docker and containerd.
-pub(super) fn other_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
-    let mut roots = docker_roots(host, Path::new("/etc/docker/daemon.json"), problems);
-    let containerd = Path::new("/etc/containerd/config.toml");
-    roots.extend(toml_roots(host, containerd, &[&["root"]], problems));
-    roots
-}
-
-fn docker_roots(host: &Host, file: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+/// Data roots of Docker.
+pub(super) fn docker_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let file = Path::new("/etc/docker/daemon.json");
     let Some(text) = text_of(host, file, problems) else {
         return Vec::new();
     };
@@ -82,6 +76,16 @@ fn docker_roots(host: &Host, file: &Path, problems: &mut Vec<Problem>) -> Vec<Pa
             Vec::new()
         }
     }
+}
+
+/// Roots of containerd.
+pub(super) fn containerd_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    toml_roots(
+        host,
+        Path::new("/etc/containerd/config.toml"),
+        &[&["root"]],
+        problems,
+    )
 }
 
 fn toml_roots(host: &Host, file: &Path, keys: &[&[&str]], problems: &mut Vec<Problem>) -> Vec<PathBuf> {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Catalog, Host};
-use crate::model::{DevIno, Image, ImageLayer, Layer, LayerId, LayerKey, Store, StoreId};
+use crate::model::{DevIno, Engine, Image, ImageLayer, Layer, LayerId, LayerKey, Store, StoreId};
 
 /// Where a path lies in the catalog.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,7 +39,9 @@ impl Catalog {
             })
         };
         in_store(store).or_else(|| {
-            let own = self.store(store)?;
+            // Of the engines, containers/storage alone stacks layers of several stores.
+            let lends = |engine: Engine| engine == Engine::ContainersStorage;
+            let own = self.store(store).filter(|own| lends(own.engine))?;
             self.stores
                 .iter()
                 .filter(|other| other.owner_uid == 0 && other.engine == own.engine)

@@ -5,44 +5,42 @@
 
 use std::path::{Path, PathBuf};
 
+use self::Mark::{NotYet, NotYetIfFilled, Read};
 use super::Host;
 use super::problem::{Problem, ProblemKind};
-use crate::model::Driver;
+use crate::model::Engine::{ContainersStorage, Docker};
+use crate::model::{Driver, Engine};
 
 /// The directories that tell, below the root.
 const MARKS: &[(&str, Mark)] = &[
-    ("overlay-layers", Mark::Read(Driver::Overlay)),
-    ("overlay-images", Mark::Read(Driver::Overlay)),
-    ("vfs-layers", Mark::NotYet("containers/storage with driver vfs")),
-    (
-        "btrfs-layers",
-        Mark::NotYet("containers/storage with driver btrfs"),
-    ),
-    ("zfs-layers", Mark::NotYet("containers/storage with driver zfs")),
-    ("image/overlay2", Mark::NotYet("Docker with driver overlay2")),
-    ("image/vfs", Mark::NotYet("Docker with driver vfs")),
-    ("image/btrfs", Mark::NotYet("Docker with driver btrfs")),
-    ("image/zfs", Mark::NotYet("Docker with driver zfs")),
+    ("overlay-layers", Read(ContainersStorage, Driver::Overlay)),
+    ("overlay-images", Read(ContainersStorage, Driver::Overlay)),
+    ("vfs-layers", NotYet("containers/storage with driver vfs")),
+    ("btrfs-layers", NotYet("containers/storage with driver btrfs")),
+    ("zfs-layers", NotYet("containers/storage with driver zfs")),
+    ("image/overlay2", Read(Docker, Driver::Overlay2)),
+    ("image/vfs", NotYet("Docker with driver vfs")),
+    ("image/btrfs", NotYet("Docker with driver btrfs")),
+    ("image/zfs", NotYet("Docker with driver zfs")),
     (
         "image/fuse-overlayfs",
-        Mark::NotYet("Docker with driver fuse-overlayfs"),
+        NotYet("Docker with driver fuse-overlayfs"),
     ),
-    (
-        "image/devicemapper",
-        Mark::NotYet("Docker with driver devicemapper"),
-    ),
-    ("io.containerd.metadata.v1.bolt", Mark::NotYet("containerd")),
-    (
-        "containerd/daemon/io.containerd.metadata.v1.bolt",
-        Mark::NotYet("Docker's own containerd"),
-    ),
-    ("runc-overlayfs", Mark::NotYet("BuildKit")),
+    ("image/devicemapper", NotYet("Docker with driver devicemapper")),
+    ("io.containerd.metadata.v1.bolt", NotYet("containerd")),
+    // A daemon with a graph driver starts it too, and keeps nothing in it.
+    (DOCKERS_SNAPSHOTS, NotYetIfFilled("Docker's own containerd")),
+    ("runc-overlayfs", NotYet("BuildKit")),
 ];
+
+const DOCKERS_SNAPSHOTS: &str = "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
-    Read(Driver),
+    Read(Engine, Driver),
     NotYet(&'static str),
+    /// The same where there is anything in the directory.
+    NotYetIfFilled(&'static str),
 }
 
 /// A root that is a store, by its host path without links.
@@ -50,6 +48,8 @@ enum Mark {
 pub(super) struct StoreRoot {
     /// The host path, without links.
     pub(super) path: PathBuf,
+    /// Whose format it has.
+    pub(super) engine: Engine,
     /// How its layers lie.
     pub(super) driver: Driver,
 }
@@ -64,16 +64,20 @@ pub(super) fn recognise(
     let mut found: Vec<StoreRoot> = Vec::new();
     let before = problems.len();
     for (directory, mark) in MARKS {
-        match (host.path(root.join(directory)).symlink_metadata(), mark) {
-            (Ok(metadata), Mark::Read(driver)) if metadata.is_dir() => {
-                if found.iter().all(|store| store.driver != *driver) {
-                    found.push(StoreRoot {
-                        path: root.to_owned(),
-                        driver: *driver,
-                    });
+        let directory = host.path(root.join(directory));
+        match (directory.symlink_metadata(), mark) {
+            (Ok(metadata), Read(engine, driver)) if metadata.is_dir() => {
+                let store = StoreRoot {
+                    path: root.to_owned(),
+                    engine: *engine,
+                    driver: *driver,
+                };
+                if !found.contains(&store) {
+                    found.push(store);
                 }
             }
-            (Ok(metadata), Mark::NotYet(what)) if metadata.is_dir() => {
+            (Ok(_), NotYetIfFilled(_)) if !is_filled(&directory) => {}
+            (Ok(metadata), NotYet(what) | NotYetIfFilled(what)) if metadata.is_dir() => {
                 let cause = format!("{what} is not read yet: its layers are neither scanned nor watched");
                 problems.push(Problem::new(
                     ProblemKind::UnsupportedStore,
@@ -106,6 +110,10 @@ pub(super) fn recognise(
         ));
     }
     found
+}
+
+fn is_filled(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn is_absent(error: &std::io::Error) -> bool {

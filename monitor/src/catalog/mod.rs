@@ -6,14 +6,23 @@
 //! is new. Called by the knowledge task and by the commands that list the cache.
 
 mod arrivals;
+mod backing;
 mod containers_storage;
+mod describe;
 mod discover;
+mod docker;
 mod engine_config;
 mod host;
+mod index;
+mod layer_list;
+mod layout;
+mod link;
 mod lookup;
 mod marks;
 mod mounts;
+mod names;
 mod problem;
+mod reading;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,12 +32,16 @@ use serde::{Deserialize, Serialize};
 
 pub use arrivals::{Arrival, arrivals};
 pub use host::{Host, HostError};
+pub use layout::Entries;
 pub use lookup::Location;
 pub use problem::{Problem, ProblemKind};
 pub use watch::{StoreEvent, StoreWatch, Target, UnwatchedReason, WatchError, targets};
 
+use self::marks::StoreRoot;
 use self::mounts::MountTable;
-use crate::model::{Image, Layer, LayerKey, Store};
+use self::problem::Problems;
+use self::reading::{Contents, Reading};
+use crate::model::{Engine, Image, Layer, LayerKey, RawDevice, Store};
 
 /// All stores of a host with their layers and images, as they were at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -40,6 +53,9 @@ pub struct Catalog {
     pub layers: BTreeMap<LayerKey, Layer>,
     /// Every image of every store.
     pub images: Vec<Image>,
+    /// The devices and image files that hold the stores.
+    #[serde(default)]
+    pub raw_devices: Vec<RawDevice>,
     /// What could not be read or believed.
     pub problems: Vec<Problem>,
 }
@@ -68,7 +84,7 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
     let mut images = Vec::new();
     let mut inodes = BTreeSet::new();
     for root in discover::stores(host, configured, &mounts, &mut catalog.problems) {
-        match containers_storage::read(host, &root, &mounts, previous) {
+        match read_one(host, &root, &mounts, previous) {
             // A bind mount shows one store at two places; the first one found counts.
             Ok(reading) if inodes.insert((reading.store.driver, reading.store.root_key)) => {
                 catalog.stores.push(reading.store);
@@ -80,32 +96,38 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
             Err(problem) => catalog.problems.push(problem),
         }
     }
-    containers_storage::link(&mut catalog, images);
+    link::link(&mut catalog, images);
+    catalog.raw_devices = backing::raw_devices(host, &catalog.stores, &mounts);
     catalog
 }
 
-/// JSON has no structured keys: the map travels as the list of its layers, which carry their keys.
-mod layer_list {
-    use std::collections::BTreeMap;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::model::{Layer, LayerKey};
-
-    pub(super) fn serialize<S: Serializer>(
-        layers: &BTreeMap<LayerKey, Layer>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(layers.values())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<LayerKey, Layer>, D::Error> {
-        let layers = Vec::<Layer>::deserialize(deserializer)?;
-        Ok(layers
-            .into_iter()
-            .map(|layer| (layer.key.clone(), layer))
-            .collect())
-    }
+/// Reads one store; from an index that cannot be read whole, what `previous` knew of it stays.
+///
+/// # Errors
+/// The root itself could not be looked at.
+fn read_one(
+    host: &Host,
+    root: &StoreRoot,
+    mounts: &MountTable,
+    previous: &Catalog,
+) -> Result<Reading, Problem> {
+    let store = describe::describe(host, root, mounts)?;
+    let mut problems = Problems::of(&store.id);
+    let mut contents = match store.engine {
+        Engine::ContainersStorage => containers_storage::contents(&store, &mut problems),
+        Engine::Docker => docker::contents(&store, previous, &mut problems),
+        // Discovery makes no such root yet.
+        Engine::Containerd => Contents::default(),
+    };
+    contents.layers.keep_from(previous, &store.id);
+    contents.images.keep_from(previous, &store.id);
+    Ok(Reading {
+        layers: contents.layers.found,
+        images: contents.images.found,
+        problems: problems.into_list(&store.root),
+        store: Store {
+            unlisted: contents.unlisted,
+            ..store
+        },
+    })
 }

@@ -19,6 +19,8 @@ pub(crate) struct Mount {
     pub(crate) point: PathBuf,
     /// The file system's name, such as `ext4`.
     pub(crate) filesystem: String,
+    /// What is mounted: a device for a file system that has one, else any word.
+    pub(crate) source: PathBuf,
     /// Options of the superblock, such as `lowerdir=…`.
     pub(crate) super_options: Vec<u8>,
 }
@@ -42,12 +44,20 @@ impl MountTable {
 
     /// The file system that `path` (absolute, without links) is on, or `unknown`.
     pub(crate) fn filesystem_of(&self, path: &Path) -> &str {
+        self.of(path).map_or("unknown", |mount| &mount.filesystem)
+    }
+
+    /// What is mounted where `path` (absolute, without links) is.
+    pub(crate) fn source_of(&self, path: &Path) -> Option<&Path> {
+        self.of(path).map(|mount| mount.source.as_path())
+    }
+
+    fn of(&self, path: &Path) -> Option<&Mount> {
         // Of two mounts on one point the later one is on top.
         self.mounts
             .iter()
             .filter(|mount| path.starts_with(&mount.point))
             .max_by_key(|mount| mount.point.as_os_str().len())
-            .map_or("unknown", |mount| &mount.filesystem)
     }
 }
 
@@ -56,9 +66,12 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let point = fields.nth(4)?;
     // Any number of optional fields, then a lone dash.
     let filesystem = fields.by_ref().skip_while(|field| *field != b"-").nth(1)?;
-    let super_options = fields.nth(1)?;
+    let source = fields.next()?;
+    let super_options = fields.next()?;
+    let path = |field| PathBuf::from(OsString::from_vec(unescape_octal(field)));
     Some(Mount {
-        point: PathBuf::from(OsString::from_vec(unescape_octal(point))),
+        point: path(point),
+        source: path(source),
         filesystem: String::from_utf8_lossy(filesystem).into_owned(),
         super_options: unescape_octal(super_options),
     })
@@ -103,6 +116,7 @@ mod tests {
         let points: Vec<_> = table.mounts.iter().map(|mount| mount.point.as_path()).collect();
         assert_eq!(points, ["/", "/srv/a b", "/srv/a b", "/m"].map(Path::new));
         assert_eq!(table.mounts[1].super_options, b"rw,a=\\");
+        assert_eq!(table.source_of(Path::new("/etc")), Some(Path::new("/dev/vda")));
         assert_eq!(
             table.mounts[3].super_options,
             b"rw,lowerdir=/g/overlay/l/AB,upperdir=/g/overlay/x/diff"

@@ -160,6 +160,12 @@ impl Problems {
         }
     }
 
+    /// How many were added so far.
+    pub(crate) fn count(&self) -> u64 {
+        let listed = u64::try_from(self.list.len()).unwrap_or(u64::MAX);
+        listed.saturating_add(self.suppressed)
+    }
+
     /// The list, with one more entry that counts what did not fit.
     pub(crate) fn into_list(mut self, root: &Path) -> Vec<Problem> {
         if self.suppressed > 0 {

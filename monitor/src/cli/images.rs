@@ -67,10 +67,13 @@ fn rows(image: &Image, host: &Host, catalog: &Catalog, inputs: &TrustInputs) -> 
     let exposure: Vec<Exposure> = layers
         .map(|layer| exposure::of_path(host, &layer.content))
         .collect();
+    let Some(engine) = catalog.store(&image.store).map(|store| store.engine) else {
+        return Vec::new();
+    };
     let names = image.names.iter().cloned().map(Some);
     let nameless = image.names.is_empty().then_some(None);
     let row = |name: Option<String>| ImageRow {
-        trust: trust::evaluate(inputs, image, name.as_deref()),
+        trust: trust::evaluate(inputs, engine, image, name.as_deref()),
         name,
         image: image.clone(),
         exposure: exposure.clone(),

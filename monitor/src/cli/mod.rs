@@ -9,6 +9,7 @@ mod exit;
 mod explain;
 mod images;
 mod layers;
+mod manual;
 mod output;
 mod replay;
 mod rules;
@@ -17,6 +18,7 @@ mod scan;
 mod settings;
 mod stores;
 mod tone;
+mod uninstall;
 mod version;
 
 use std::path::PathBuf;
@@ -73,6 +75,12 @@ enum Verb {
     /// Show the configuration
     #[command(subcommand)]
     Config(settings::ConfigVerb),
+    /// Remove what a stopped agent left in the kernel, and its state
+    Uninstall(uninstall::UninstallArguments),
+    /// The manual pages, made from this help
+    Man(manual::ManArguments),
+    /// A completion script for a shell
+    Completion(manual::CompletionArguments),
     /// The version, and what is built in
     Version(OutputArguments),
 }
@@ -94,6 +102,9 @@ pub fn main() -> ExitCode {
         Verb::Doctor(verb) => doctor::doctor(&context, &verb),
         Verb::CheckConfig => settings::check(&context),
         Verb::Config(settings::ConfigVerb::Show(output)) => settings::show(&context, output),
+        Verb::Uninstall(verb) => uninstall::uninstall(&context, &verb),
+        Verb::Man(verb) => manual::man(&verb),
+        Verb::Completion(verb) => manual::completion(&verb),
         Verb::Version(output) => version::version(output),
     };
     exit::code(outcome)

@@ -42,6 +42,8 @@ pub(super) struct RawStores {
 pub(super) struct RawWatch {
     pub(super) tier: String,
     pub(super) exclude_tiers: Vec<String>,
+    pub(super) outlive: bool,
+    pub(super) pin_directory: String,
 }
 
 #[derive(Deserialize)]

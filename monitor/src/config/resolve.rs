@@ -59,6 +59,7 @@ pub(super) fn resolve(
         },
         stores: rules.stores(&raw.stores)?,
         watch: rules.watch(&raw.watch)?,
+        pins: rules.pins(&raw.watch)?,
         scan: Scan {
             rules: rules.paths("scan.rules", &raw.scan.rules)?,
             deadline: rules.duration("scan.deadline", &raw.scan.deadline)?,
@@ -164,6 +165,11 @@ impl Rules<'_> {
             roots: self.paths("stores.roots", &raw.roots)?,
             host_root: self.needed_path("stores.host_root", &raw.host_root)?,
         })
+    }
+
+    fn pins(&self, raw: &RawWatch) -> Result<Option<PathBuf>, ConfigError> {
+        let directory = self.needed_path("watch.pin_directory", &raw.pin_directory)?;
+        Ok(raw.outlive.then_some(directory))
     }
 
     fn watch(&self, raw: &RawWatch) -> Result<Watch, ConfigError> {

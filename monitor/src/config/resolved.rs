@@ -23,6 +23,8 @@ pub struct Config {
     pub stores: Stores,
     /// How the kernel is asked.
     pub watch: Watch,
+    /// Where ring, maps and programs are kept between two runs of the agent; absent when they end with it.
+    pub pins: Option<PathBuf>,
     /// The scanner.
     pub scan: Scan,
     /// Metrics and health.

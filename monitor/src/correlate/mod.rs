@@ -16,7 +16,7 @@ use crate::attribute::{Unattributed, attribute};
 use crate::counts::StageCounts;
 use crate::judge;
 use crate::knowledge::Knowledge;
-use crate::model::{Access, Assessment, Attribution, Severity, Sighting, Via, WatchMatch};
+use crate::model::{Access, Assessment, Attribution, Operation, Severity, Sighting, Via, WatchMatch};
 use parking::{Parked, Parking};
 use repeats::{RepeatKey, Repeats};
 pub use settings::PlaneSettings;
@@ -37,9 +37,17 @@ impl Correlated {
     /// snapshot no longer knows it.
     pub fn is_sensitive(&self) -> bool {
         match &self.assessment.attribution {
+            _ if self.is_raw_device() => false,
             Some(attribution) => !attribution.findings.is_empty(),
             None => self.assessment.sighting.access.matched == WatchMatch::File,
         }
+    }
+}
+
+impl Correlated {
+    /// Whether a device or image file under a store was opened.
+    pub fn is_raw_device(&self) -> bool {
+        self.assessment.sighting.access.operation == Operation::OpenDevice
     }
 }
 
@@ -149,6 +157,9 @@ impl Correlator {
     /// What is to be done with an access, or why it has to wait.
     fn judge(&self, sighting: &Sighting) -> Result<Verdict, Unattributed> {
         let access = &sighting.access;
+        if access.operation == Operation::OpenDevice {
+            return Ok(self.judge_device(sighting));
+        }
         if !is_file(access) {
             return Ok(Verdict::Filter("not-a-file"));
         }
@@ -172,6 +183,18 @@ impl Correlator {
             unknown: None,
             count: 1,
         })))
+    }
+
+    /// A device belongs to no layer and waits for no scan.
+    fn judge_device(&self, sighting: &Sighting) -> Verdict {
+        match judge::sanction(sighting, None, &self.knowledge) {
+            Some(sanction) if !self.verbose => Verdict::Filter(sanction.as_str()),
+            sanction => Verdict::Forward(Box::new(Correlated {
+                assessment: assess(sighting.clone(), None, sanction),
+                unknown: None,
+                count: 1,
+            })),
+        }
     }
 
     /// By the newest snapshot; a watched file that it no longer has is looked up in the one before.

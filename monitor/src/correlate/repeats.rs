@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Correlated;
-use crate::model::{DevIno, LayerKey, ProcessKey, Sanction, Via};
+use crate::model::{DevIno, LayerKey, Operation, ProcessKey, Sanction, Via};
 
 /// What makes two accesses the same happening.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,16 +32,21 @@ impl RepeatKey {
     pub(super) fn of(correlated: &Correlated) -> Self {
         let assessment = &correlated.assessment;
         let (access, actor) = (&assessment.sighting.access, &assessment.sighting.actor);
-        let layer = assessment.attribution.as_ref().map(|found| found.layer.clone());
+        let layer = assessment
+            .attribution
+            .as_ref()
+            .and_then(|found| found.layer.clone());
         let by_file = correlated.is_sensitive() || layer.is_none();
         let process = ProcessKey {
             tgid: access.tgid,
             start_ns: access.process_start_ns,
         };
+        // What a process holds open is told once for each, and hides nobody's next read.
+        let listed = access.operation == Operation::OpenBeforeStart;
         Self {
             layer,
             file: by_file.then_some(access.file),
-            process: (!by_file).then_some(process),
+            process: (!by_file || listed).then_some(process),
             uid: assessment.sighting.subject.uid,
             container: actor.container.as_ref().map(|container| container.id.clone()),
             allowed: access.result == 0,

@@ -42,7 +42,7 @@ fn alert(rule: &Rule, correlated: &Correlated) -> Alert {
         process: process_report(&sighting.actor),
         container: sighting.actor.container.clone(),
         access: report::access_report(&sighting.access, attribution),
-        layer: attribution.map(|found| found.report.clone()),
+        layer: attribution.and_then(|found| found.report.clone()),
         images: attribution.map(|found| found.images.clone()).unwrap_or_default(),
         finding: attribution.and_then(report::finding_report),
         exposure: attribution.and_then(|found| found.exposure.clone()),

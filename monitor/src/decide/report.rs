@@ -116,6 +116,7 @@ fn did(access: &Access) -> &'static str {
         Operation::Map => "mapped",
         Operation::Read => "read",
         Operation::Receive => "received",
+        Operation::OpenBeforeStart => "held open",
         Operation::Hold => "came to hold",
         Operation::Open
         | Operation::OpenDevice

@@ -33,7 +33,15 @@ pub struct Rule {
 }
 
 /// The rules, in the order in which they are tried.
-pub static RULES: [Rule; 6] = [
+pub static RULES: [Rule; 7] = [
+    Rule {
+        alert: AlertKind::RawDeviceRead,
+        outcome: Outcome::Alert,
+        when: "a subject that is not the host's root opened the block device or image file under a store",
+        condition: Correlated::is_raw_device,
+        why: "{user} {did} the device under an image store: every layer on it can be read past all file modes.",
+        remedy: "Take the user out of group disk, or close the device or image file to others; treat what the store holds as read.",
+    },
     Rule {
         alert: AlertKind::ForeignContainerRead,
         outcome: Outcome::Alert,

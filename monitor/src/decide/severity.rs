@@ -27,7 +27,7 @@ pub struct Step {
 }
 
 /// The steps, in the order in which they bound.
-pub static STEPS: [Step; 5] = [
+pub static STEPS: [Step; 6] = [
     Step {
         when: "every finding in the file rests on a name alone",
         condition: |one| {
@@ -38,6 +38,11 @@ pub static STEPS: [Step; 5] = [
             })
         },
         bound: Bound::Ceiling(Severity::Medium),
+    },
+    Step {
+        when: "the device under a store was opened",
+        condition: Correlated::is_raw_device,
+        bound: Bound::Floor(Severity::High),
     },
     Step {
         when: "a watched file left the stores before it could be looked up",

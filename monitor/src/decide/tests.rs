@@ -46,6 +46,7 @@ fn each_rule_is_told_and_filled() {
         AlertKind::ForeignContainerRead,
         AlertKind::ForeignStoreRead,
         AlertKind::LayerContentRead,
+        AlertKind::RawDeviceRead,
     ];
     assert_eq!(alerts, expected.into());
 }

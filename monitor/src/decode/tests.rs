@@ -124,6 +124,7 @@ fn kinds_become_operations() {
         (kinds::MAP_FINDING, Operation::Map),
         (kinds::READ_FINDING, Operation::Read),
         (kinds::RECEIVE_FINDING, Operation::Receive),
+        (kinds::OPEN_DEVICE, Operation::OpenDevice),
     ] {
         let mut scene = Scene::new();
         scene.record.kind = kind;

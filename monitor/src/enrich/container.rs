@@ -24,10 +24,13 @@ pub fn container_of(cgroups: &str) -> Option<Container> {
     cgroups.lines().filter_map(path_of_line).find_map(container_in)
 }
 
-/// The path to show: version 2's unless it is the root, else the first that is not; absent when no line can be read.
+/// The path to show: version 2's unless it is the root, else the first that is not.
+///
+/// Absent where every line says the root: a process that is about to be gone has left its version 1 cgroups already
+/// (`proc_cgroup_show`, kernel/cgroup/cgroup.c), a container's too, so the root says nothing.
 pub(super) fn own_path(cgroups: &str) -> Option<String> {
-    let paths: Vec<&str> = cgroups.lines().filter_map(path_of_line).collect();
-    let own = paths.iter().rev().find(|path| **path != "/").or(paths.first())?;
+    let mut paths = cgroups.lines().rev().filter_map(path_of_line);
+    let own = paths.find(|path| *path != "/")?;
     Some(printable(own.as_bytes()).to_string())
 }
 
@@ -231,7 +234,8 @@ mod tests {
             ("0::/a.slice", Some("/a.slice")),
             ("4:memory:/x\n0::/", Some("/x")),
             ("4:memory:/x\n0::/y", Some("/y")),
-            ("4:memory:/\n0::/", Some("/")),
+            ("4:memory:/\n0::/", None),
+            ("0::/", None),
             ("", None),
             ("junk", None),
         ] {

@@ -4,6 +4,7 @@
 //! Invariant: an engine is the inode of an installed program, so that a copy under the same name is none; a fact that
 //! cannot be read is absent, and what rests on it then sanctions nothing. Used by the task that builds snapshots.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -62,13 +63,9 @@ pub fn engine_executables(host_root: &Path) -> Vec<DevIno> {
     let directories = DIRECTORIES.iter().map(|directory| host_root.join(directory));
     let programs = directories.flat_map(|directory| ENGINES.map(|engine| directory.join(engine)));
     let found = programs.filter_map(|program| std::fs::metadata(program).ok());
-    let mut keys: Vec<DevIno> = found
-        .filter(is_roots_program)
-        .map(|one| DevIno::of(&one))
-        .collect();
-    keys.sort_unstable();
-    keys.dedup();
-    keys
+    let programs = found.filter(is_roots_program);
+    let keys: BTreeSet<DevIno> = programs.map(|one| DevIno::of(&one)).collect();
+    keys.into_iter().collect()
 }
 
 /// Executable, and nobody but root can change it.

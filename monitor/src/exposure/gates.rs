@@ -1,7 +1,8 @@
 //! The component that an engine keeps closed and that is open, and the command that closes it.
 //!
 //! Invariant: a gate is named only when closing it takes readers away. The modes are those that containers/storage
-//! gives its directories in every release (storage/store.go, drivers/overlay/overlay.go). Called by `of_path`.
+//! gives its directories in every release (storage/store.go, drivers/overlay/overlay.go), and Docker since 20.10.9
+//! (`daemon/daemon_unix.go`, daemon/graphdriver/overlay2/overlay.go). Called by `of_path`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -29,6 +30,11 @@ const LAYOUTS: &[Layout] = &[
         mode: 0o700,
     },
     Layout {
+        home: "overlay2",
+        below: Some("diff"),
+        mode: 0o710,
+    },
+    Layout {
         home: "overlay-images",
         below: None,
         mode: 0o700,
@@ -40,8 +46,16 @@ const LAYOUTS: &[Layout] = &[
     },
 ];
 
+/// A component that should be closed further.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opened<'a> {
+    pub(super) component: &'a Component,
+    /// The mode that the engine gives it.
+    mode: u32,
+}
+
 /// The first gate whose closing leaves nobody, else the first whose closing leaves fewer.
-pub(super) fn opened_by<'a>(way: &'a Way, readers: &[Reader]) -> Option<&'a Component> {
+pub(super) fn opened_by<'a>(way: &'a Way, readers: &[Reader]) -> Option<Opened<'a>> {
     if readers.is_empty() {
         return None;
     }
@@ -63,12 +77,15 @@ pub(super) fn opened_by<'a>(way: &'a Way, readers: &[Reader]) -> Option<&'a Comp
         .iter()
         .find(|(_, left)| left.is_empty())
         .or(closing.first());
-    best.map(|(gate, _)| *gate)
+    best.map(|(gate, _)| Opened {
+        component: gate,
+        mode,
+    })
 }
 
 /// The command that closes a gate.
-pub(super) fn remedy(gate: &Component) -> String {
-    format!("chmod 700 {}", shell_quoted(&gate.path))
+pub(super) fn remedy(gate: Opened<'_>) -> String {
+    format!("chmod {:o} {}", gate.mode, shell_quoted(&gate.component.path))
 }
 
 /// Where the gates begin (the store's root) and which mode they should have.

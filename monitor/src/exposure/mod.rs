@@ -32,7 +32,7 @@ pub fn of_path(host: &Host, path: &Path) -> Exposure {
     let opened_by = gates::opened_by(&way, &found.readers);
     Exposure {
         remedy: opened_by.map(gates::remedy),
-        opened_by: opened_by.map(way::Component::gate),
+        opened_by: opened_by.map(|gate| gate.component.gate()),
         closed_by: closed_by.map(way::Component::gate),
         readers: found.readers,
         uncertain: way.uncertain.into_iter().chain(found.combinations).collect(),

@@ -21,10 +21,12 @@ fn credentials(access: &Access) -> &Credentials {
 
 /// The user id that an access counts for.
 ///
-/// `fsuid` is what the kernel checks a file's mode with. Through an overlay it is the outer open's; where that was not
+/// `fsuid` is what the kernel checks a file's mode with. Where that is root's and the task's own is not, the task borrows
+/// root's rights, as a ring's personality lends them: it counts for the task, which gets the content. Through an overlay it is the outer open's; where that was not
 /// carried, the task's own, which `setfsuid` and `seteuid` change in both credential sets.
 pub fn subject_uid(access: &Access) -> u32 {
     match access.via {
+        Via::Direct if access.effective.fsuid == 0 => access.real.fsuid,
         Via::Direct => access.effective.fsuid,
         Via::Overlay => access.outer_fsuid.unwrap_or(access.real.fsuid),
     }

@@ -68,8 +68,13 @@ fn only_root_of_the_host_is_exempt() {
     );
     check(
         "a user's setuid program",
-        |s| s.record.effective.fsuid = 0,
+        |s| (s.record.real.fsuid, s.record.effective.fsuid) = (0, 0),
         Some(Sanction::HostRoot),
+    );
+    check(
+        "a user who borrows root's rights",
+        |s| s.record.effective.fsuid = 0,
+        None,
     );
     check(
         "root as another fsuid",

@@ -1,19 +1,24 @@
 //! Loading the object and attaching one tier's programs.
 //!
-//! Invariant: what `attach` returns has been seen to fire; dropping a `Tracer` detaches everything.
+//! Invariant: what `attach` and `take_over` return has been seen to fire; dropping a `Tracer` detaches everything that is
+//! not pinned.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use aya::maps::{Map, MapData, MapError, RingBuf};
-use aya::programs::{BtfTracePoint, FExit, KProbe, Lsm, Program, ProgramError};
+use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::programs::ProgramError;
 use aya::{Btf, Ebpf, EbpfLoader};
-use layerwatch_ebpf::{Record, hooks, watch_flags};
+use layerwatch_ebpf::{PROCESS_RING_BYTES, RING_BYTES, Record, hooks, watch_flags};
 
 use super::diagnostics::{self, Diagnostics};
-use super::maps::{WatchMaps, WatchSet};
+use super::links::Link;
+use super::maps::WatchMaps;
 use super::object;
 use super::offsets::{self, OffsetsError, Resolved};
+use super::pins::{PinBase, PinError, PinSet};
 use super::places::{self, Attachment, RefusedPlace, place_name};
+use super::processes;
 use super::ring::Ring;
 use super::self_check::{Canary, CanaryMismatch};
 use super::tiers::{Rejection, Tier, chain};
@@ -64,6 +69,32 @@ pub enum KernelError {
         #[source]
         source: MapError,
     },
+    /// A ring could not be mapped.
+    #[error("map ring {ring}")]
+    Ring {
+        /// The ring.
+        ring: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something could not be pinned, or a pin could not be used.
+    #[error("{operation} {what}")]
+    Pin {
+        /// What was done.
+        operation: &'static str,
+        /// The map or program.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The directory of pins cannot be used.
+    #[error(transparent)]
+    Pins(#[from] PinError),
+    /// How many processors there are is not known.
+    #[error("count the processors")]
+    Processors(#[source] std::io::Error),
     /// The canary could not be opened.
     #[error("open the canary")]
     CanaryOpen(#[source] std::io::Error),
@@ -101,14 +132,19 @@ fn list(rejections: &[Rejection]) -> String {
 
 /// Attached programs.
 pub struct Tracer {
-    ebpf: Ebpf,
+    /// Absent where the programs are those of an agent before this one.
+    ebpf: Option<Ebpf>,
     tier: Tier,
     resolved: Resolved,
+    links: BTreeMap<&'static str, Link>,
+    pins: Option<PinSet>,
     places: Vec<u16>,
     refused: Vec<RefusedPlace>,
     maps: Option<WatchMaps>,
     ring: Option<Ring>,
     process_ring: Option<Ring>,
+    /// The kernel's types, parsed once for the tier and what follows it.
+    pub(super) btf: Option<Btf>,
 }
 
 impl std::fmt::Debug for Tracer {
@@ -120,15 +156,54 @@ impl std::fmt::Debug for Tracer {
 }
 
 impl Tracer {
-    /// Loads and attaches a tier, and waits for the canary; gives the time from its open to its record.
-    pub(super) fn attach(tier: Tier, canary: &Canary) -> Result<(Self, Duration), KernelError> {
-        let mut tracer = Self::load(tier)?;
+    /// Loads and attaches a tier, and waits for the canary; gives the time from its open to its record. With `base`,
+    /// everything is pinned there.
+    pub(super) fn attach(
+        tier: Tier,
+        canary: &Canary,
+        base: Option<&PinBase>,
+    ) -> Result<(Self, Duration), KernelError> {
+        let pins = base.map(|base| base.begin(tier)).transpose()?;
+        let mut tracer = Self::load(tier, pins)?;
         tracer.attach_programs()?;
         let latency = tracer.self_check(canary)?;
         Ok((tracer, latency))
     }
 
-    fn load(tier: Tier) -> Result<Self, KernelError> {
+    /// Takes over what an agent before this one left, if it was whole and still fires.
+    pub(super) fn take_over(pins: PinSet, canary: &Canary) -> Result<(Self, Duration), KernelError> {
+        let resolved = offsets::read().map_err(OffsetsFailure)?;
+        let mut tracer = Self {
+            ebpf: None,
+            tier: pins.tier,
+            resolved,
+            links: BTreeMap::new(),
+            btf: None,
+            places: Vec::new(),
+            refused: Vec::new(),
+            maps: None,
+            ring: None,
+            process_ring: None,
+            pins: None,
+        };
+        tracer.open_maps(|name| {
+            let pinned = MapData::from_pin(pins.map(name));
+            pinned
+                .and_then(Map::from_map_data)
+                .map_err(|source| KernelError::Map {
+                    operation: "open pinned",
+                    map: name,
+                    source,
+                })
+        })?;
+        tracer.with_maps(WatchMaps::adopt)?;
+        tracer.open_links(&pins)?;
+        tracer.pins = Some(pins);
+        let latency = tracer.self_check(canary)?;
+        Ok((tracer, latency))
+    }
+
+    fn load(tier: Tier, pins: Option<PinSet>) -> Result<Self, KernelError> {
         let object = object::OBJECT.ok_or(KernelError::NoPrograms)?;
         let resolved = offsets::read().map_err(OffsetsFailure)?;
         let level = diagnostics::level();
@@ -137,20 +212,57 @@ impl Tracer {
             .override_global(aya_log::LEVEL, &level, true)
             .load(object)
             .map_err(|source| KernelError::Object(Box::new(source)))?;
-        let mut take = |name: &'static str| ebpf.take_map(name).ok_or(KernelError::Absent(name));
-        let ring = ring_of(&mut take, "EVENTS")?;
-        let process_ring = ring_of(&mut take, "PROCESSES")?;
-        let maps = WatchMaps::new(take)?;
-        Ok(Self {
-            ebpf,
+        begin_numbers(&mut ebpf)?;
+        if let Some(pins) = &pins {
+            pin_maps(&ebpf, pins)?;
+        }
+        let mut tracer = Self {
+            ebpf: None,
             tier,
             resolved,
+            links: BTreeMap::new(),
+            btf: None,
+            pins,
             places: Vec::new(),
             refused: Vec::new(),
-            maps: Some(maps),
-            ring: Some(ring),
-            process_ring: Some(process_ring),
-        })
+            maps: None,
+            ring: None,
+            process_ring: None,
+        };
+        tracer.open_maps(|name| ebpf.take_map(name).ok_or(KernelError::Absent(name)))?;
+        tracer.ebpf = Some(ebpf);
+        Ok(tracer)
+    }
+
+    fn open_maps(
+        &mut self,
+        mut take: impl FnMut(&'static str) -> Result<Map, KernelError>,
+    ) -> Result<(), KernelError> {
+        self.ring = Some(ring_of(&mut take, "EVENTS", RING_BYTES)?);
+        self.process_ring = Some(ring_of(&mut take, "PROCESSES", PROCESS_RING_BYTES)?);
+        let mut maps = WatchMaps::new(take)?;
+        maps.beat(since_boot())?;
+        self.maps = Some(maps);
+        Ok(())
+    }
+
+    /// The links that are pinned; a place without one was refused when the programs were attached.
+    fn open_links(&mut self, pins: &PinSet) -> Result<(), KernelError> {
+        let pinned = pins.links()?;
+        let is_pinned = |name: &str| pinned.iter().any(|one| one == name);
+        for program in places::programs(self.tier) {
+            if is_pinned(program.name) {
+                let link = Link::open(&pins.link(program.name), program.name)?;
+                self.links.insert(program.name, link);
+                self.places.extend(program.places);
+            } else {
+                self.refuse(program, "it was refused when the programs were attached");
+            }
+        }
+        for name in processes::PROGRAMS.into_iter().filter(|name| is_pinned(name)) {
+            self.links.insert(name, Link::open(&pins.link(name), name)?);
+        }
+        Ok(())
     }
 
     /// The open hook or an error; every other place is looked at or refused.
@@ -162,73 +274,83 @@ impl Tracer {
                 Err(error) if rank == 0 => return Err(error),
                 Err(error) => {
                     tracing::debug!(program = program.name, ?error, "a program is refused");
-                    let refused = |number: &u16| RefusedPlace {
-                        number: *number,
-                        place: place_name(*number),
-                        reason: chain(&error),
-                    };
-                    self.refused.extend(program.places.iter().map(refused));
+                    self.refuse(program, &chain(&error));
                 }
             }
         }
+        self.btf = Some(btf);
         Ok(())
     }
 
+    fn refuse(&mut self, program: &places::Program, reason: &str) {
+        let refused = |number: &u16| RefusedPlace {
+            number: *number,
+            place: place_name(*number),
+            reason: reason.to_owned(),
+        };
+        self.refused.extend(program.places.iter().map(refused));
+    }
+
     fn attach_program(&mut self, program: &places::Program, btf: &Btf) -> Result<(), KernelError> {
-        let name = program.name;
         if program.places.contains(&hooks::IO_URING) && !self.resolved.io_uring_names_request {
             return Err(KernelError::Unfit {
-                program: name,
+                program: program.name,
                 reason: "this kernel's tracepoint does not name the request",
             });
         }
-        match program.at {
-            Attachment::Lsm(hook) => {
-                let loaded: &mut Lsm = self.program(name)?.try_into().map_err(failed("find", name))?;
-                loaded.load(hook, btf).map_err(failed("load", name))?;
-                loaded.attach().map_err(failed("attach", name)).map(|_| ())
-            }
-            Attachment::Fexit(function) => {
-                let loaded: &mut FExit = self.program(name)?.try_into().map_err(failed("find", name))?;
-                loaded.load(function, btf).map_err(failed("load", name))?;
-                loaded.attach().map_err(failed("attach", name)).map(|_| ())
-            }
-            Attachment::Kprobe(function) => {
-                let loaded: &mut KProbe = self.program(name)?.try_into().map_err(failed("find", name))?;
-                loaded.load().map_err(failed("load", name))?;
-                let attached = loaded.attach(function, 0).map_err(failed("attach", name));
-                attached.map(|_| ())
-            }
-            Attachment::Tracepoint => self.tracepoint(name, btf),
+        self.attach_one(program.name, program.at, btf)
+    }
+
+    /// Loads and attaches one program, and pins it where the others are pinned.
+    pub(super) fn attach_one(
+        &mut self,
+        name: &'static str,
+        at: Attachment,
+        btf: &Btf,
+    ) -> Result<(), KernelError> {
+        let loaded = self.ebpf.as_mut().and_then(|ebpf| ebpf.program_mut(name));
+        let mut link = Link::attach(loaded.ok_or(KernelError::Absent(name))?, name, at, btf)?;
+        if let Some(pins) = &self.pins {
+            link = link.pin(&pins.link(name), name)?;
         }
+        self.links.insert(name, link);
+        Ok(())
     }
 
-    pub(super) fn program(&mut self, name: &'static str) -> Result<&mut Program, KernelError> {
-        self.ebpf.program_mut(name).ok_or(KernelError::Absent(name))
+    /// Whether a program is attached.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.links.contains_key(name)
     }
 
-    pub(super) fn tracepoint(&mut self, name: &'static str, btf: &Btf) -> Result<(), KernelError> {
-        let program: &mut BtfTracePoint = self.program(name)?.try_into().map_err(failed("find", name))?;
-        program.load(name, btf).map_err(failed("load", name))?;
-        program.attach().map_err(failed("attach", name)).map(|_| ())
+    pub(super) fn detach_one(&mut self, name: &'static str) -> Result<(), KernelError> {
+        self.links.remove(name).map_or(Ok(()), |link| link.detach(name))
     }
 
     fn self_check(&mut self, canary: &Canary) -> Result<Duration, KernelError> {
         let (Some(maps), Some(ring)) = (self.maps.as_mut(), self.ring.as_mut()) else {
             return Err(KernelError::Absent("maps"));
         };
-        let mut watched = WatchSet::default();
+        // What is watched already stays so: an agent that takes over must not look away.
+        let mut watched = maps.applied().clone();
         watched.files.insert(canary.key(), watch_flags::CANARY);
         maps.apply(&watched)?;
-        let opened = Instant::now();
+        let (opened, begun) = (Instant::now(), since_boot());
         canary.open().map_err(KernelError::CanaryOpen)?;
-        while opened.elapsed() < CANARY_DEADLINE {
-            if let Some(frame) = ring.wait(CANARY_DEADLINE.saturating_sub(opened.elapsed())) {
-                let record = bytemuck::try_pod_read_unaligned::<Record>(&frame).ok();
-                let record = record.ok_or(KernelError::CanaryUnseen)?;
-                canary.check(&record).map_err(KernelError::CanaryWrong)?;
-                return Ok(opened.elapsed());
+        while let Some(left) = CANARY_DEADLINE.checked_sub(opened.elapsed()) {
+            let Some(frame) = ring.peek(left) else { continue };
+            let record = bytemuck::try_pod_read_unaligned::<Record>(&frame).ok();
+            let record = record.ok_or(KernelError::CanaryUnseen)?;
+            // Before it may lie what happened while no agent ran, canaries of others included.
+            if u128::from(record.time_ns) < begun.as_nanos() {
+                continue;
             }
+            canary.check(&record).map_err(KernelError::CanaryWrong)?;
+            if self.ebpf.is_some() {
+                ring.forget();
+            } else {
+                ring.rewind();
+            }
+            return Ok(opened.elapsed());
         }
         Err(KernelError::CanaryUnseen)
     }
@@ -253,6 +375,14 @@ impl Tracer {
         &self.refused
     }
 
+    /// Says that everything is pinned: from now on another agent may take it over.
+    pub(super) fn complete_pins(&self) -> Result<(), KernelError> {
+        self.pins
+            .as_ref()
+            .map_or(Ok(()), PinSet::complete)
+            .map_err(KernelError::from)
+    }
+
     /// Works on the watch maps as long as they are still here.
     ///
     /// # Errors
@@ -269,9 +399,9 @@ impl Tracer {
         self.maps.take()
     }
 
-    /// What the programs say for developers, once; absent when nobody listens.
+    /// What the programs say for developers, once; absent when nobody listens, and of programs that were taken over.
     pub fn take_diagnostics(&mut self) -> Option<Diagnostics> {
-        Diagnostics::of(&mut self.ebpf)
+        Diagnostics::of(self.ebpf.as_mut()?)
     }
 
     /// The ring, once.
@@ -279,28 +409,14 @@ impl Tracer {
         self.ring.take()
     }
 
-    /// Detaches every hook: a test switch, to prove that the tests can fail.
+    /// Detaches every hook of the tier: a test switch, to prove that the tests can fail.
     ///
     /// # Errors
-    /// `KernelError::Program` where the kernel does not let go.
+    /// `KernelError::Pin` where the kernel does not let go.
     pub fn detach_hooks(&mut self) -> Result<(), KernelError> {
-        for program in places::programs(self.tier) {
-            let name = program.name;
-            if !program.places.iter().all(|place| self.places.contains(place)) {
-                continue;
-            }
-            let loaded = self.program(name)?;
-            let unloaded = match program.at {
-                Attachment::Lsm(_) => <&mut Lsm>::try_from(loaded).and_then(Lsm::unload),
-                Attachment::Fexit(_) => <&mut FExit>::try_from(loaded).and_then(FExit::unload),
-                Attachment::Kprobe(_) => <&mut KProbe>::try_from(loaded).and_then(KProbe::unload),
-                Attachment::Tracepoint => {
-                    <&mut BtfTracePoint>::try_from(loaded).and_then(BtfTracePoint::unload)
-                }
-            };
-            unloaded.map_err(failed("unload", name))?;
-        }
-        Ok(())
+        places::programs(self.tier)
+            .iter()
+            .try_for_each(|program| self.detach_one(program.name))
     }
 
     /// The ring of process events, once.
@@ -309,19 +425,70 @@ impl Tracer {
     }
 }
 
+/// The maps that both sides use; the others live as long as a program does.
+const SHARED: [&str; 10] = [
+    "EVENTS",
+    "PROCESSES",
+    "FILTER",
+    "SENSITIVE",
+    "ROOTS",
+    "DEVICES",
+    "BLOCK_DEVICES",
+    "OWN",
+    "ALIVE",
+    "COUNTERS",
+];
+
+fn pin_maps(ebpf: &Ebpf, pins: &PinSet) -> Result<(), KernelError> {
+    for name in SHARED {
+        let map = ebpf.map(name).ok_or(KernelError::Absent(name))?;
+        map.pin(pins.map(name)).map_err(|source| KernelError::Pin {
+            operation: "pin map",
+            what: name,
+            source: Box::new(source),
+        })?;
+    }
+    Ok(())
+}
+
+/// Records are numbered from the time since boot on, so that no number comes twice in a boot, not even with programs that
+/// were loaded anew: no processor reports an event each nanosecond.
+fn begin_numbers(ebpf: &mut Ebpf) -> Result<(), KernelError> {
+    let failed = |source| KernelError::Map {
+        operation: "fill",
+        map: "SEQUENCE",
+        source,
+    };
+    let map = ebpf.map_mut("SEQUENCE").ok_or(KernelError::Absent("SEQUENCE"))?;
+    let mut numbers = PerCpuArray::<_, u64>::try_from(map).map_err(failed)?;
+    let first = u64::try_from(since_boot().as_nanos()).unwrap_or(u64::MAX);
+    let processors = aya::util::nr_cpus().map_err(|(_, source)| KernelError::Processors(source))?;
+    let first = PerCpuValues::try_from(vec![first; processors]).map_err(KernelError::Processors)?;
+    numbers.set(0, first, 0).map_err(failed)
+}
+
+/// The time since boot, as the programs have it (`bpf_ktime_get_boot_ns`).
+pub fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
 fn ring_of(
     take: &mut impl FnMut(&'static str) -> Result<Map, KernelError>,
     name: &'static str,
+    size: u32,
 ) -> Result<Ring, KernelError> {
-    let ring = RingBuf::<MapData>::try_from(take(name)?);
-    ring.map(Ring::new).map_err(|source| KernelError::Map {
-        operation: "open",
-        map: name,
-        source,
-    })
+    let Map::RingBuf(map) = take(name)? else {
+        return Err(KernelError::Absent(name));
+    };
+    Ring::new(map, size).map_err(|source| KernelError::Ring { ring: name, source })
 }
 
-fn failed(operation: &'static str, program: &'static str) -> impl FnOnce(ProgramError) -> KernelError {
+pub(super) fn failed(
+    operation: &'static str,
+    program: &'static str,
+) -> impl FnOnce(ProgramError) -> KernelError {
     move |source| KernelError::Program {
         operation,
         program,

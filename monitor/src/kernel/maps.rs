@@ -4,6 +4,7 @@
 //! entry is dropped silently. Used by `app`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use layerwatch_ebpf::{Counters, FILTER_BITS, InodeKey, Watch, filter_bit};
@@ -26,15 +27,33 @@ pub struct WatchSet {
     pub files: BTreeMap<WatchKey, u32>,
     /// Layer, index and store directories.
     pub directories: BTreeMap<WatchKey, u32>,
+    /// The generation of each watched file whose file system tells one.
+    pub generations: BTreeMap<WatchKey, u32>,
     /// Block devices that hold a store, by their number with inode 0, and files that do (behind a loop device).
     pub block_devices: BTreeMap<WatchKey, u32>,
 }
 
 impl WatchSet {
+    fn watches(&self, of: &BTreeMap<WatchKey, u32>) -> BTreeMap<WatchKey, Watch> {
+        let watch = |key: &WatchKey, flags: &u32| Watch {
+            flags: *flags,
+            generation: self.generations.get(key).copied().unwrap_or(0),
+        };
+        of.iter().map(|(key, flags)| (*key, watch(key, flags))).collect()
+    }
+
     /// All keys.
     fn keys(&self) -> impl Iterator<Item = &WatchKey> {
         let maps = [&self.files, &self.directories, &self.block_devices];
         maps.into_iter().flat_map(BTreeMap::keys)
+    }
+
+    /// The devices that opens are looked at on; a block device is met through a node of any file system.
+    pub fn devices(&self) -> BTreeSet<KernelDev> {
+        self.keys()
+            .filter(|key| key.ino != 0)
+            .map(|key| key.dev)
+            .collect()
     }
 }
 
@@ -57,6 +76,7 @@ pub struct WatchMaps {
     block_devices: HashMap<MapData, KeyBytes, WatchBytes>,
     filter: Array<MapData, u64>,
     own: HashMap<MapData, u32, u64>,
+    alive: Array<MapData, u64>,
     counters: PerCpuArray<MapData, CounterBytes>,
     applied: WatchSet,
 }
@@ -88,6 +108,7 @@ impl WatchMaps {
             block_devices: HashMap::try_from(take("BLOCK_DEVICES")?).map_err(bad("BLOCK_DEVICES"))?,
             filter: Array::try_from(take("FILTER")?).map_err(bad("FILTER"))?,
             own: HashMap::try_from(take("OWN")?).map_err(bad("OWN"))?,
+            alive: Array::try_from(take("ALIVE")?).map_err(bad("ALIVE"))?,
             counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad("COUNTERS"))?,
             applied: WatchSet::default(),
         })
@@ -97,7 +118,7 @@ impl WatchMaps {
     ///
     /// New entries are set before old ones go, so that an inode in both sets is never unwatched in between.
     pub fn apply(&mut self, wanted: &WatchSet) -> Result<usize, KernelError> {
-        let devices = devices(wanted);
+        let devices = wanted.devices();
         let (before, after) = (filter(&self.applied), filter(wanted));
         let mut left_out = 0;
         // A bit without its entry costs a look-up; an entry without its bit is not seen.
@@ -108,25 +129,22 @@ impl WatchMaps {
         left_out += set(
             &mut self.sensitive,
             "SENSITIVE",
-            &self.applied.files,
-            &wanted.files,
+            &self.applied.watches(&self.applied.files),
+            &wanted.watches(&wanted.files),
         )?;
         left_out += set(
             &mut self.roots,
             "ROOTS",
-            &self.applied.directories,
-            &wanted.directories,
+            &self.applied.watches(&self.applied.directories),
+            &wanted.watches(&wanted.directories),
         )?;
         left_out += set(
             &mut self.block_devices,
             "BLOCK_DEVICES",
-            &self.applied.block_devices,
-            &wanted.block_devices,
+            &self.applied.watches(&self.applied.block_devices),
+            &wanted.watches(&wanted.block_devices),
         )?;
-        for dev in self::devices(&self.applied)
-            .iter()
-            .filter(|dev| !devices.contains(dev))
-        {
+        for dev in self.applied.devices().iter().filter(|dev| !devices.contains(dev)) {
             remove(&mut self.devices, "DEVICES", dev.0)?;
         }
         self.set_filter(&union(&before, &after), &after)?;
@@ -154,9 +172,40 @@ impl WatchMaps {
         Ok(())
     }
 
-    /// Tells the programs to leave out a process of the agent's, by its start in nanoseconds since boot (0: any).
-    pub fn ignore_process(&mut self, tgid: u32, start_ns: u64) -> Result<(), KernelError> {
-        put(&mut self.own, "OWN", tgid, start_ns).map(|_| ())
+    /// Tells the programs to leave out a process of the agent's, by its start in clock ticks since boot (0: any).
+    pub fn ignore_process(&mut self, tgid: u32, start_ticks: u64) -> Result<(), KernelError> {
+        put(&mut self.own, "OWN", tgid, start_ticks).map(|_| ())
+    }
+
+    /// Tells the programs that an agent was there at this time since boot; they report nothing ten minutes later.
+    pub fn beat(&mut self, since_boot: Duration) -> Result<(), KernelError> {
+        let nanoseconds = u64::try_from(since_boot.as_nanos()).unwrap_or(u64::MAX);
+        self.alive
+            .set(0, nanoseconds, 0)
+            .map_err(|source| KernelError::Map {
+                operation: "fill",
+                map: "ALIVE",
+                source,
+            })
+    }
+
+    /// Takes over what the programs watch already, and forgets the processes of the agent before.
+    pub(super) fn adopt(&mut self) -> Result<(), KernelError> {
+        self.applied = WatchSet {
+            files: entries(&self.sensitive, "SENSITIVE")?,
+            directories: entries(&self.roots, "ROOTS")?,
+            block_devices: entries(&self.block_devices, "BLOCK_DEVICES")?,
+            generations: BTreeMap::new(),
+        };
+        let processes: Vec<u32> = self.own.keys().collect::<Result<_, _>>().map_err(read("OWN"))?;
+        processes
+            .into_iter()
+            .try_for_each(|tgid| self.forget_process(tgid))
+    }
+
+    /// What the programs watch, as far as this agent knows.
+    pub(super) fn applied(&self) -> &WatchSet {
+        &self.applied
     }
 
     /// Tells the programs that a process of the agent's is gone.
@@ -226,29 +275,43 @@ fn sum(a: Counters, b: Counters) -> Counters {
     }
 }
 
-/// The devices that opens are looked at on; a block device is met through a node of any file system.
-fn devices(set: &WatchSet) -> BTreeSet<KernelDev> {
-    set.keys().filter(|key| key.ino != 0).map(|key| key.dev).collect()
-}
-
 fn set(
     map: &mut HashMap<MapData, KeyBytes, WatchBytes>,
     name: &'static str,
-    old: &BTreeMap<WatchKey, u32>,
-    new: &BTreeMap<WatchKey, u32>,
+    old: &BTreeMap<WatchKey, Watch>,
+    new: &BTreeMap<WatchKey, Watch>,
 ) -> Result<usize, KernelError> {
     let mut left_out = 0;
-    for (key, flags) in new.iter().filter(|(key, flags)| old.get(key) != Some(flags)) {
-        let watch = Watch {
-            flags: *flags,
-            generation: 0,
-        };
-        left_out += put(map, name, key_bytes(*key), bytemuck::cast(watch))?;
+    for (key, watch) in new.iter().filter(|(key, watch)| old.get(key) != Some(watch)) {
+        left_out += put(map, name, key_bytes(*key), bytemuck::cast(*watch))?;
     }
     for key in old.keys().filter(|key| !new.contains_key(key)) {
         remove(map, name, key_bytes(*key))?;
     }
     Ok(left_out)
+}
+
+/// The entries of a watch map; the generations are set anew with the first snapshot.
+fn entries(
+    map: &HashMap<MapData, KeyBytes, WatchBytes>,
+    name: &'static str,
+) -> Result<BTreeMap<WatchKey, u32>, KernelError> {
+    map.iter()
+        .map(|entry| {
+            let (key, watch) = entry.map_err(read(name))?;
+            let (key, watch): (InodeKey, Watch) = (bytemuck::cast(key), bytemuck::cast(watch));
+            let dev = KernelDev(key.dev);
+            Ok((DevIno { dev, ino: key.ino }, watch.flags))
+        })
+        .collect()
+}
+
+fn read(map: &'static str) -> impl FnOnce(MapError) -> KernelError {
+    move |source| KernelError::Map {
+        operation: "read",
+        map,
+        source,
+    }
 }
 
 fn key_bytes(key: WatchKey) -> KeyBytes {

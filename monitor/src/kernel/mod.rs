@@ -5,10 +5,13 @@
 
 mod attach;
 mod btf;
+mod consumer;
 mod diagnostics;
+mod links;
 mod maps;
 mod object;
 mod offsets;
+mod pins;
 mod places;
 mod probe;
 mod processes;
@@ -16,11 +19,13 @@ mod ring;
 mod self_check;
 mod tiers;
 
-pub use attach::{KernelError, Tracer};
+pub use attach::{KernelError, Tracer, since_boot};
+pub use consumer::Position;
 pub use diagnostics::Diagnostics;
 pub use maps::{HookCounters, WatchKey, WatchMaps, WatchSet};
+pub use pins::{PinBase, PinError};
 pub use places::{RefusedPlace, place_name};
 pub use probe::{Environment, Lockdown, programs_digest};
-pub use ring::{Frame, FrameReceiver, Ring, RingLosses, pump};
+pub use ring::{Frame, FrameReceiver, GiveBack, Ring, pump};
 pub use self_check::Canary;
-pub use tiers::{Choice, Rejection, Tier, TierPreference, start};
+pub use tiers::{Choice, Rejection, Tier, TierPreference, start, start_kept};

@@ -4,11 +4,11 @@
 //! and `doctor`. All three or none. Called by `tiers`.
 
 use aya::Btf;
-use aya::programs::BtfTracePoint;
 
 use super::attach::{KernelError, Tracer};
+use super::places::Attachment;
 
-const PROGRAMS: [&str; 3] = ["sched_process_fork", "sched_process_exec", "sched_process_exit"];
+pub(super) const PROGRAMS: [&str; 3] = ["sched_process_fork", "sched_process_exec", "sched_process_exit"];
 
 /// The kernel fields that only these programs read.
 pub(super) const FIELDS: [&str; 11] = [
@@ -31,9 +31,16 @@ impl Tracer {
         if let Some(field) = FIELDS.iter().find(|field| self.absent_fields().contains(field)) {
             return Err(KernelError::NoField(field));
         }
-        let btf = Btf::from_sys_fs().map_err(KernelError::Btf)?;
+        if PROGRAMS.iter().all(|program| self.has(program)) {
+            // They were taken over.
+            return Ok(());
+        }
+        let btf = match self.btf.take() {
+            Some(btf) => btf,
+            None => Btf::from_sys_fs().map_err(KernelError::Btf)?,
+        };
         for program in PROGRAMS {
-            if let Err(error) = self.tracepoint(program, &btf) {
+            if let Err(error) = self.attach_one(program, Attachment::Tracepoint, &btf) {
                 self.detach_processes();
                 return Err(error);
             }
@@ -43,11 +50,8 @@ impl Tracer {
 
     fn detach_processes(&mut self) {
         for name in PROGRAMS {
-            let program = self.program(name).ok();
-            let program = program.and_then(|program| <&mut BtfTracePoint>::try_from(program).ok());
-            // One that was not loaded yet has nothing to unload.
-            if let Some(Err(error)) = program.map(BtfTracePoint::unload) {
-                tracing::debug!(%error, name, "not unloaded");
+            if let Err(error) = self.detach_one(name) {
+                tracing::debug!(%error, name, "not detached");
             }
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attach::{KernelError, Tracer};
+use super::pins::PinBase;
 use super::places::RefusedPlace;
 use super::self_check::Canary;
 
@@ -131,6 +132,14 @@ pub struct Choice {
     pub refused: Vec<RefusedPlace>,
     /// Why processes are not followed, so that one that is gone stays unnamed; absent where they are.
     pub without_processes: Option<String>,
+    /// Whether the programs are those that an agent before this one left.
+    pub taken_over: bool,
+}
+
+impl TierPreference {
+    fn allows(&self, tier: Tier) -> bool {
+        self.forced.is_none_or(|forced| forced == tier) && !self.excluded.contains(&tier)
+    }
 }
 
 /// Attaches the best tier that the canary fires on.
@@ -138,29 +147,62 @@ pub struct Choice {
 /// # Errors
 /// `KernelError::NoTier` with one reason per tier when none works.
 pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Choice), KernelError> {
+    attach(preference, canary, None)
+}
+
+/// The same, and what is attached outlives this process: pinned at `base`, where an agent with the same programs may have
+/// left it. What cannot be taken over is removed; where nothing can be pinned the programs end with this process.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_kept(
+    preference: &TierPreference,
+    canary: &Canary,
+    base: &PinBase,
+) -> Result<(Tracer, Choice), KernelError> {
+    if let Some(pins) = base.left_behind().filter(|pins| preference.allows(pins.tier)) {
+        match Tracer::take_over(pins, canary) {
+            Ok((tracer, latency)) => return Ok(chosen(tracer, latency, Vec::new(), true)),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "what an agent before this one left cannot be taken over; it is replaced"
+            ),
+        }
+    }
+    base.clear()?;
+    let kept = attach(preference, canary, Some(base)).and_then(|(tracer, choice)| {
+        tracer.complete_pins()?;
+        Ok((tracer, choice))
+    });
+    match kept {
+        Ok(kept) => Ok(kept),
+        Err(error) => {
+            tracing::warn!(
+                error = chain(&error),
+                "ring and programs cannot be kept in the kernel: what happens while no agent runs is not seen"
+            );
+            base.clear()?;
+            attach(preference, canary, None)
+        }
+    }
+}
+
+fn attach(
+    preference: &TierPreference,
+    canary: &Canary,
+    base: Option<&PinBase>,
+) -> Result<(Tracer, Choice), KernelError> {
     let mut rejections = Vec::new();
     for tier in Tier::ALL {
-        if preference.forced.is_some_and(|forced| forced != tier) || preference.excluded.contains(&tier) {
+        if !preference.allows(tier) {
             rejections.push(Rejection {
                 tier,
                 reason: "excluded by the configuration".to_owned(),
             });
             continue;
         }
-        match Tracer::attach(tier, canary) {
-            Ok((mut tracer, canary_latency)) => {
-                let without_processes = tracer.attach_processes().err().map(|error| chain(&error));
-                let choice = Choice {
-                    tier,
-                    rejections,
-                    canary_latency,
-                    absent_fields: tracer.absent_fields().to_vec(),
-                    places: tracer.places().to_vec(),
-                    refused: tracer.refused().to_vec(),
-                    without_processes,
-                };
-                return Ok((tracer, choice));
-            }
+        match Tracer::attach(tier, canary, base) {
+            Ok((tracer, latency)) => return Ok(chosen(tracer, latency, rejections, false)),
             Err(error) => {
                 // With the verifier's log, which may be long.
                 tracing::debug!(%tier, ?error, "a tier does not work");
@@ -172,6 +214,26 @@ pub fn start(preference: &TierPreference, canary: &Canary) -> Result<(Tracer, Ch
         }
     }
     Err(KernelError::NoTier(rejections))
+}
+
+fn chosen(
+    mut tracer: Tracer,
+    canary_latency: Duration,
+    rejections: Vec<Rejection>,
+    taken_over: bool,
+) -> (Tracer, Choice) {
+    let without_processes = tracer.attach_processes().err().map(|error| chain(&error));
+    let choice = Choice {
+        tier: tracer.tier(),
+        rejections,
+        canary_latency,
+        absent_fields: tracer.absent_fields().to_vec(),
+        places: tracer.places().to_vec(),
+        refused: tracer.refused().to_vec(),
+        without_processes,
+        taken_over,
+    };
+    (tracer, choice)
 }
 
 /// An error with its causes on one line, each cause once and without the verifier's log.

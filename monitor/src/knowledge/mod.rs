@@ -15,11 +15,11 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DevIno, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, Place, Provenance, Store,
-    StoreId, TrustReport, text,
+    DevIno, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, LayerState, Place, Provenance,
+    Store, StoreId, TrustReport, text,
 };
 use locate::ContentPaths;
-pub use parts::{AgentProcess, HostFacts, KnowledgeParts, KnownFinding, KnownVerdict};
+pub use parts::{AgentProcess, HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
 
 /// One snapshot; see the module.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -34,6 +34,7 @@ pub struct Knowledge {
     content_paths: ContentPaths,
     images_of_layer: HashMap<LayerKey, Vec<usize>>,
     findings: HashMap<DevIno, Vec<usize>>,
+    configs: HashMap<DevIno, usize>,
     scanned: HashSet<LayerKey>,
     engines: HashSet<DevIno>,
 }
@@ -76,6 +77,8 @@ impl From<KnowledgeParts> for Knowledge {
                 knowledge.findings.entry(*key).or_default().push(at);
             }
         }
+        let configs = parts.configs.iter().enumerate();
+        knowledge.configs = configs.map(|(at, config)| (config.key, at)).collect();
         knowledge.content_paths = ContentPaths::new(&parts.stores, &parts.layers);
         knowledge.parts = parts;
         knowledge
@@ -164,9 +167,23 @@ impl Knowledge {
         places.filter_map(|at| self.parts.findings.get(*at))
     }
 
+    /// The findings in an image's configuration, by the file's inode.
+    pub fn config_of(&self, file: DevIno) -> Option<&KnownConfig> {
+        self.parts.configs.get(*self.configs.get(&file)?)
+    }
+
     /// Whether a layer's content has been scanned.
     pub fn is_scanned(&self, layer: &LayerKey) -> bool {
         self.scanned.contains(layer)
+    }
+
+    /// Whether each layer that can be scanned has been.
+    pub fn is_complete(&self) -> bool {
+        let layers = self.parts.layers.iter();
+        let mut to_scan = layers.filter(|layer| {
+            layer.content_key.is_some() && matches!(layer.state, LayerState::Image | LayerState::Dangling)
+        });
+        to_scan.all(|layer| self.is_scanned(&layer.key))
     }
 
     /// Whether an executable is a container engine's.

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DevIno, Exposure, Finding, Image, ImageId, KernelDev, Layer, LayerKey, Store, StoreId, Verdict,
-    Visibility,
+    DevIno, Exposure, Finding, Image, ImageId, KernelDev, Layer, LayerKey, RawDevice, Store, StoreId,
+    Verdict, Visibility,
 };
 
 /// One finding with what depends on where it lies.
@@ -19,6 +19,21 @@ pub struct KnownFinding {
     /// Whether each image that contains the layer still shows the file; an image that is not listed shows it.
     pub visibility: Vec<(ImageId, Visibility)>,
     /// Who could read the file when the snapshot was made; absent when it was not looked at.
+    pub exposure: Option<Exposure>,
+}
+
+/// The findings in an image's configuration file.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KnownConfig {
+    /// The file.
+    pub key: DevIno,
+    /// The image's store.
+    pub store: StoreId,
+    /// The image.
+    pub image: ImageId,
+    /// What was found in it.
+    pub findings: Vec<Finding>,
+    /// Who could read the file when the snapshot was made.
     pub exposure: Option<Exposure>,
 }
 
@@ -73,8 +88,14 @@ pub struct KnowledgeParts {
     pub scanned: Vec<LayerKey>,
     /// What the scan found.
     pub findings: Vec<KnownFinding>,
+    /// What the scan found in image configurations.
+    #[serde(default)]
+    pub configs: Vec<KnownConfig>,
     /// The verdicts, one for each name of an image.
     pub verdicts: Vec<KnownVerdict>,
+    /// The devices and image files that hold the stores.
+    #[serde(default)]
+    pub raw_devices: Vec<RawDevice>,
     /// Executable inodes of the container engines of this host.
     pub engine_executables: Vec<DevIno>,
 }

@@ -18,6 +18,8 @@ pub enum Operation {
     Read,
     /// An open file arrived over a socket.
     Receive,
+    /// A file was open already when the watches were first set.
+    OpenBeforeStart,
     /// An open file was held by a process that executed a program, took it from another process or changed its user.
     Hold,
     /// A block device that holds a store, or the file behind one, was opened.

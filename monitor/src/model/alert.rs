@@ -28,21 +28,27 @@ pub enum AlertKind {
     ForeignStoreRead,
     /// A non-root subject read other content of an image from the store; recorded, not alerted, by default.
     LayerContentRead,
+    /// A non-root subject opened the block device or image file under a store.
+    RawDeviceRead,
     /// The agent does not see what it should.
     MonitorBlind,
     /// Events were lost.
     EventsLost,
+    /// More is to be watched than the kernel's maps hold.
+    CoverageGap,
 }
 
 impl AlertKind {
     /// All, for metrics.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::SensitiveLayerRead,
         Self::ForeignContainerRead,
         Self::ForeignStoreRead,
         Self::LayerContentRead,
+        Self::RawDeviceRead,
         Self::MonitorBlind,
         Self::EventsLost,
+        Self::CoverageGap,
     ];
 
     /// The name in output and in labels.
@@ -52,8 +58,10 @@ impl AlertKind {
             Self::ForeignContainerRead => "ForeignContainerRead",
             Self::ForeignStoreRead => "ForeignStoreRead",
             Self::LayerContentRead => "LayerContentRead",
+            Self::RawDeviceRead => "RawDeviceRead",
             Self::MonitorBlind => "MonitorBlind",
             Self::EventsLost => "EventsLost",
+            Self::CoverageGap => "CoverageGap",
         }
     }
 }
@@ -195,11 +203,27 @@ pub struct Alert {
     pub remedy: String,
 }
 
+/// How an image or a name came into a store, as far as the store tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArrivalKind {
+    /// From a registry: it came with the registry's digest.
+    Pulled,
+    /// Built, loaded or imported here.
+    Loaded,
+    /// The image was there and got another name.
+    Tagged,
+    /// The store does not tell.
+    Unknown,
+}
+
 /// Content that arrived in a store.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PullReport {
     /// When the new index was read.
     pub time: jiff::Timestamp,
+    /// How it arrived, as far as the store tells.
+    pub arrival: ArrivalKind,
     /// The store.
     pub store: StoreId,
     /// The image that appeared or got a name.

@@ -53,10 +53,10 @@ impl Sanction {
 /// What the accessed inode is, by one knowledge snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Attribution {
-    /// The layer.
-    pub layer: LayerKey,
+    /// The layer; absent for an image's configuration.
+    pub layer: Option<LayerKey>,
     /// The layer for the report.
-    pub report: LayerReport,
+    pub report: Option<LayerReport>,
     /// The images that contain the layer.
     pub images: Vec<ImageReport>,
     /// The path in the layer, raw bytes, if the scan or the kernel's walk knows it.

@@ -191,6 +191,10 @@ pub enum Place {
         line: Option<u32>,
         /// The file's inode; for a file in an image archive that of the archive.
         key: DevIno,
+        /// The inode's generation when it was scanned; 0 where the file system gives none. It differs once the file was
+        /// deleted and its number given to another.
+        #[serde(default)]
+        generation: u32,
     },
     /// An image's configuration.
     ImageConfig {

@@ -20,6 +20,11 @@ impl KernelDev {
         Self((major << 20) | (minor & 0x000f_ffff))
     }
 
+    /// From two numbers; absent where the kernel's own encoding has no room for them (`MKDEV`, `include/linux/kdev_t.h`).
+    pub fn from_numbers(major: u32, minor: u32) -> Option<Self> {
+        (major < 1 << 12 && minor < 1 << 20).then_some(Self((major << 20) | minor))
+    }
+
     /// The major number.
     pub fn major(self) -> u32 {
         self.0 >> 20

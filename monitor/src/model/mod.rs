@@ -18,8 +18,8 @@ mod trust;
 
 pub use access::{Access, Credentials, Operation, Via, WatchMatch};
 pub use alert::{
-    AccessReport, Alert, AlertKind, ContainerReport, FindingReport, ImageReport, LayerReport, ProcessReport,
-    PullReport, Record, RecordKind, SCHEMA_VERSION, StateReport, SubjectReport, TrustReport,
+    AccessReport, Alert, AlertKind, ArrivalKind, ContainerReport, FindingReport, ImageReport, LayerReport,
+    ProcessReport, PullReport, Record, RecordKind, SCHEMA_VERSION, StateReport, SubjectReport, TrustReport,
 };
 pub use assessment::{Assessment, Attribution, Sanction, Sighting};
 pub use exposure::{Exposure, Gate, Reader};
@@ -28,6 +28,6 @@ pub use finding::{
 };
 pub use ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId, Tgid};
 pub use process::{ProcessChange, ProcessEvent, Program};
-pub use store::{Driver, Engine, Image, ImageLayer, Layer, LayerState, Store};
+pub use store::{Driver, Engine, Image, ImageLayer, Layer, LayerState, RawDevice, RawKey, Store};
 pub use subject::{Actor, Container, Process, ProcessKey, Subject};
 pub use trust::{Decision, Evidence, Grade, Provenance, Reason, Verdict};

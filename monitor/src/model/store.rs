@@ -38,6 +38,8 @@ impl Engine {
 pub enum Driver {
     /// One directory with the layer's own files, stacked by overlayfs.
     Overlay,
+    /// The same as Docker lays it out.
+    Overlay2,
     /// A full copy of the tree for each layer.
     Vfs,
     /// A subvolume for each layer.
@@ -47,10 +49,14 @@ pub enum Driver {
 }
 
 impl Driver {
-    /// The name containers/storage uses for it, also a metric label.
+    /// Those whose stores are read, for metrics.
+    pub const READ: [Self; 2] = [Self::Overlay, Self::Overlay2];
+
+    /// The name that its engine uses for it, also a metric label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Overlay => "overlay",
+            Self::Overlay2 => "overlay2",
             Self::Vfs => "vfs",
             Self::Btrfs => "btrfs",
             Self::Zfs => "zfs",
@@ -76,12 +82,15 @@ pub struct Store {
     pub owner_uid: u32,
     /// The backing file system's name from the mount table, or `unknown`.
     pub filesystem: String,
-    /// Directories in which a commit of a layer or an image shows (`overlay-layers`, `overlay-images`).
+    /// Directories in which a commit of a layer or an image shows (`overlay-layers`, `image/overlay2`).
     #[serde(with = "super::path::keyed")]
     pub index_directories: Vec<(PathBuf, DevIno)>,
-    /// Directories in which new layers appear (`overlay`): what is read there before the index names it is held.
+    /// Directories in which new layers appear (`overlay`, `overlay2`): what is read there before the index names it is held.
     #[serde(with = "super::path::keyed", default)]
     pub layer_directories: Vec<(PathBuf, DevIno)>,
+    /// Layers' directories that no index names: build caches, layers being written, leftovers of failed pulls.
+    #[serde(default)]
+    pub unlisted: u64,
 }
 
 impl Store {
@@ -89,6 +98,28 @@ impl Store {
     pub fn device(&self) -> KernelDev {
         self.root_key.dev
     }
+}
+
+/// What a device or image file under a store is known by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawKey {
+    /// A block device, by its number.
+    Device(KernelDev),
+    /// The file behind a loop device, by its inode.
+    File(DevIno),
+}
+
+/// A device or image file that holds a store's file system: who opens it reads every layer, past all modes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RawDevice {
+    /// What the kernel matches.
+    pub key: RawKey,
+    /// Its name on the host, for people.
+    #[serde(with = "super::path")]
+    pub path: PathBuf,
+    /// The store above it.
+    pub store: StoreId,
 }
 
 /// What a layer is at the moment.

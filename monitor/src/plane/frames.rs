@@ -9,7 +9,9 @@ use layerwatch_ebpf::{InodeKey, Record, WIRE_VERSION, flags, hooks, kinds};
 use crate::attribute::attribute;
 use crate::decode::{BootClock, decode};
 use crate::judge;
-use crate::knowledge::{AgentProcess, HostFacts, Knowledge, KnowledgeParts, KnownFinding, KnownVerdict};
+use crate::knowledge::{
+    AgentProcess, HostFacts, Knowledge, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict,
+};
 use crate::model::{
     Access, Actor, Attribution, Category, Confidence, Container, Decision, DevIno, Digest, Driver, Engine,
     Exposure, Finding, Fingerprint, Gate, Grade, Image, ImageId, KernelDev, Layer, LayerId, LayerKey,
@@ -128,6 +130,35 @@ impl Scene {
 
     pub(crate) fn incomplete(&mut self) {
         self.record.flags |= flags::INCOMPLETE;
+    }
+
+    /// The disk under the store is opened instead.
+    pub(crate) fn device(&mut self) {
+        self.record.kind = kinds::OPEN_DEVICE;
+        self.record.mode = 0o060_660;
+        self.record.file = InodeKey::new(6, 321);
+        self.record.watch = self.record.file;
+        self.path("/vda");
+    }
+
+    /// The file is the first image's configuration, with a finding in it.
+    pub(crate) fn configuration(&mut self) {
+        let image = self.parts.images[0].clone();
+        let mut finding = self.parts.findings.remove(0);
+        finding.finding.place = Place::ImageConfig {
+            store: image.store.clone(),
+            image: image.id.clone(),
+            field: "Env".to_owned(),
+            name: "TOKEN".to_owned(),
+        };
+        self.parts.configs.push(KnownConfig {
+            key: key(100),
+            store: image.store,
+            image: image.id,
+            findings: vec![finding.finding],
+            exposure: finding.exposure,
+        });
+        self.path("/storage/overlay-images/i1/=config");
     }
 
     pub(crate) fn reused(&mut self) {
@@ -253,6 +284,7 @@ fn host() -> KnowledgeParts {
             id: store.clone(),
             engine: Engine::ContainersStorage,
             driver: Driver::Overlay,
+            unlisted: 0,
             root: "/storage".into(),
             root_key: key(1),
             owner_uid: 0,
@@ -264,10 +296,12 @@ fn host() -> KnowledgeParts {
         images: vec![image(&store, "i1", &["l1", "l2"]), image(&store, "i2", &["l1"])],
         scanned: vec![layer_key(&store, "l1"), layer_key(&store, "l2")],
         findings: vec![private_key(&store)],
+        configs: Vec::new(),
         verdicts: vec![
             verdict(&store, "i1", Provenance::Unattested),
             verdict(&store, "i2", Provenance::Verified),
         ],
+        raw_devices: Vec::new(),
         engine_executables: vec![key(900)],
     }
 }
@@ -337,6 +371,7 @@ fn private_key(store: &StoreId) -> KnownFinding {
                 member: None,
                 line: Some(1),
                 key: key(100),
+                generation: 99,
             },
             fingerprint: Fingerprint("00112233445566778899aabb".to_owned()),
             excerpt: "-----BEGIN OPENSSH PRIVATE KEY-----".to_owned(),

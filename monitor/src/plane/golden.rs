@@ -121,6 +121,16 @@ fn unknown_until_the_deadline() {
 }
 
 #[test]
+fn image_configuration_read() {
+    check("image-configuration-read", false, Scene::configuration);
+}
+
+#[test]
+fn raw_device_read() {
+    check("raw-device-read", false, Scene::device);
+}
+
+#[test]
 fn sanctioned_access() {
     check("sanctioned-engine", true, |s| {
         s.uid(0);

@@ -90,6 +90,21 @@ impl EventPlane {
         if let Some(recorder) = &mut self.recorder {
             recorder.frame(frame, now, Some(&facts));
         }
+        self.take(access, facts, now)
+    }
+
+    /// Takes a file that was open before anybody looked; there is no frame for it, so the recording has the access.
+    pub fn handle_open_file(&mut self, access: Access, now: Timestamp, facts: Option<Facts>) -> Vec<Record> {
+        self.counts.decode.received += 1;
+        self.counts.decode.forwarded += 1;
+        let facts = facts.unwrap_or_else(|| self.facts(&access));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.open_file(&access, now, &facts);
+        }
+        self.take(access, facts, now)
+    }
+
+    fn take(&mut self, access: Access, facts: Facts, now: Timestamp) -> Vec<Record> {
         let sighting = self.enrich(access, facts);
         match sighting.access.operation {
             Operation::Canary => {
@@ -101,12 +116,13 @@ impl EventPlane {
                 self.signal(sighting);
                 Vec::new()
             }
-            // No rule is about devices yet.
-            Operation::OpenDevice => {
-                self.counts.enrich.filter("raw-device");
-                Vec::new()
-            }
-            Operation::Open | Operation::Map | Operation::Read | Operation::Receive | Operation::Hold => {
+            Operation::Open
+            | Operation::OpenDevice
+            | Operation::Map
+            | Operation::Read
+            | Operation::Receive
+            | Operation::Hold
+            | Operation::OpenBeforeStart => {
                 self.counts.enrich.forwarded += 1;
                 let correlated = self.correlator.submit(sighting, now, &mut self.counts);
                 self.decide(correlated)
@@ -126,6 +142,11 @@ impl EventPlane {
                 self.counts.decode.drop(error.as_str());
             }
         }
+    }
+
+    /// The newest snapshot.
+    pub fn knowledge(&self) -> &Arc<Knowledge> {
+        self.correlator.knowledge()
     }
 
     /// Takes a newer snapshot and judges again what was parked.

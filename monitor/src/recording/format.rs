@@ -12,9 +12,10 @@ use crate::correlate::PlaneSettings;
 use crate::decode::BootClock;
 use crate::enrich::Facts;
 use crate::knowledge::Knowledge;
+use crate::model::Access;
 
 /// Rises with each change of the lines.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The first line: what wrote the recording and under which conditions.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -61,6 +62,12 @@ pub(crate) enum Line {
         /// Base64 (RFC 4648, section 4).
         bytes: String,
         facts: Option<Box<Facts>>,
+    },
+    /// A file that was open before anybody looked.
+    OpenFile {
+        now: Timestamp,
+        access: Box<Access>,
+        facts: Box<Facts>,
     },
     /// Time passed and something was due.
     Tick { now: Timestamp },

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use super::format::{Header, Line};
 use crate::enrich::Facts;
 use crate::knowledge::Knowledge;
+use crate::model::Access;
 
 /// Why a recording could not be begun or ended.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +125,14 @@ impl Recorder {
             now,
             bytes: STANDARD.encode(frame),
             facts: facts.cloned().map(Box::new),
+        });
+    }
+
+    pub(crate) fn open_file(&mut self, access: &Access, now: Timestamp, facts: &Facts) {
+        self.line(&Line::OpenFile {
+            now,
+            access: Box::new(access.clone()),
+            facts: Box::new(facts.clone()),
         });
     }
 

@@ -127,7 +127,11 @@ impl<R: BufRead> Replay<R> {
     pub fn new(mut lines: R) -> Result<Self, ReplayError> {
         let header = match read_line(&mut lines, 1)? {
             Line::Header(header) => *header,
-            Line::Knowledge { .. } | Line::Frame { .. } | Line::Tick { .. } | Line::End { .. } => {
+            Line::Knowledge { .. }
+            | Line::Frame { .. }
+            | Line::OpenFile { .. }
+            | Line::Tick { .. }
+            | Line::End { .. } => {
                 return Err(ReplayError::Misplaced { line: 1 });
             }
         };
@@ -167,6 +171,7 @@ impl<R: BufRead> Replay<R> {
                     .map_err(|source| ReplayError::Frame { line, source })?;
                 self.plane.handle_as(&frame, now, facts.map(|facts| *facts))
             }
+            Line::OpenFile { now, access, facts } => self.plane.handle_open_file(*access, now, Some(*facts)),
             Line::Tick { now } => self.plane.tick(now),
             Line::End { missing: 0 } => return Ok(false),
             Line::End { missing } => {

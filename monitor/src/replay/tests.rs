@@ -149,7 +149,7 @@ fn a_frame_that_is_no_base64_is_named() {
 
 #[test]
 fn another_version_is_refused() {
-    for (format, wire) in [(2, 2), (1, 1)] {
+    for (format, wire) in [(1, 2), (2, 1)] {
         let other = Header {
             format,
             wire,
@@ -158,7 +158,7 @@ fn another_version_is_refused() {
         let mut line = serde_json::to_vec(&Line::Header(Box::new(other))).unwrap();
         line.push(b'\n');
         let message =
-            format!("the recording has format {format} and wire version {wire}, this agent reads 1 and 2");
+            format!("the recording has format {format} and wire version {wire}, this agent reads 2 and 2");
         check("version", |lines| lines[0] = line, &[], Some(&message));
     }
 }

@@ -9,7 +9,7 @@ pub mod json_log;
 pub mod web;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,6 +37,10 @@ pub(crate) struct Outlet {
     wants: fn(&RecordKind) -> bool,
     sender: mpsc::Sender<Arc<Record>>,
     overflowing: AtomicBool,
+    /// Records that the queue took.
+    taken: AtomicU64,
+    /// Of them, those that were delivered or given up.
+    settled: Arc<AtomicU64>,
     /// Set when the program ends: no more retries.
     stopping: Arc<AtomicBool>,
     /// Resolves when the worker is done.
@@ -56,6 +60,8 @@ impl std::fmt::Debug for Outlet {
 pub(crate) struct Inlet {
     pub(crate) receiver: mpsc::Receiver<Arc<Record>>,
     pub(crate) stopping: Arc<AtomicBool>,
+    /// To be raised for each record that was delivered or given up.
+    pub(crate) settled: Arc<AtomicU64>,
     /// Dropped when the worker is done.
     pub(crate) done: oneshot::Sender<()>,
 }
@@ -65,9 +71,11 @@ impl Outlet {
         let (sender, receiver) = mpsc::channel(queue.max(1));
         let (finished, done) = oneshot::channel();
         let stopping = Arc::new(AtomicBool::new(false));
+        let settled = Arc::new(AtomicU64::new(0));
         let inlet = Inlet {
             receiver,
             stopping: Arc::clone(&stopping),
+            settled: Arc::clone(&settled),
             done: finished,
         };
         let overflowing = AtomicBool::new(false);
@@ -77,6 +85,8 @@ impl Outlet {
                 wants,
                 sender,
                 overflowing,
+                taken: AtomicU64::new(0),
+                settled,
                 stopping,
                 done,
             },
@@ -86,6 +96,7 @@ impl Outlet {
 
     fn offer(&self, record: &Arc<Record>, metrics: &Metrics) {
         if self.sender.try_send(Arc::clone(record)).is_ok() {
+            self.taken.fetch_add(1, Ordering::Relaxed);
             self.overflowing.store(false, Ordering::Relaxed);
         } else if self.overflowing.swap(true, Ordering::Relaxed) {
             // The log line was written when the overflow began; a flood must not flood the log too.
@@ -144,6 +155,30 @@ impl Sinks {
                 outlet.offer(record, &self.metrics);
             }
         }
+    }
+
+    /// How many records the log was given so far: what is to be written before a restart of the agent can lose nothing.
+    pub fn logged(&self) -> u64 {
+        self.log_outlet()
+            .map_or(0, |log| log.taken.load(Ordering::Relaxed))
+    }
+
+    /// How many of them are written, or given up and counted as lost.
+    pub fn log_settled(&self) -> u64 {
+        self.log_outlet()
+            .map_or(0, |log| log.settled.load(Ordering::Acquire))
+    }
+
+    /// Whether the log takes `records` more.
+    pub fn log_has_room(&self, records: usize) -> bool {
+        self.log_outlet()
+            .is_none_or(|log| log.sender.capacity() >= records)
+    }
+
+    fn log_outlet(&self) -> Option<&Outlet> {
+        self.outlets
+            .iter()
+            .find(|outlet| outlet.name == SinkName::JsonLog)
     }
 
     /// Opens the log file anew before the next line, for log rotation.

@@ -72,6 +72,27 @@ fn a_full_queue_loses_records_and_never_waits() {
     }
 }
 
+#[test]
+fn the_log_tells_what_it_has_room_for_and_what_is_settled() {
+    let mut sinks = Sinks::new(Arc::new(Metrics::new().unwrap()));
+    assert!(sinks.log_has_room(1000), "no log holds nothing up");
+    let (outlet, mut inlet) = Outlet::new(SinkName::JsonLog, |_| true, 2);
+    sinks.outlets.push(outlet);
+    let told = |sinks: &Sinks| (sinks.logged(), sinks.log_settled(), sinks.log_has_room(1));
+    assert_eq!(told(&sinks), (0, 0, true));
+    for _ in 0..3 {
+        sinks.emit(&samples::alert_record());
+    }
+    assert_eq!(
+        told(&sinks),
+        (2, 0, false),
+        "the third did not fit and is counted as lost"
+    );
+    inlet.receiver.blocking_recv().unwrap();
+    inlet.settled.fetch_add(1, Ordering::Release);
+    assert_eq!(told(&sinks), (2, 1, true));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_hangs_is_named_at_the_end() {
     let mut sinks = Sinks::new(Arc::new(Metrics::new().unwrap()));

@@ -3,6 +3,7 @@
 //! Invariant: looks at the file system only to judge exposure and visibility; everything else was read before. Runs on a
 //! thread of its own, called by `Survey::snapshot`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use jiff::Timestamp;
 use super::scans::LayerFindings;
 use crate::catalog::{Catalog, Host};
 use crate::exposure;
-use crate::knowledge::{HostFacts, KnowledgeParts, KnownFinding, KnownVerdict};
-use crate::model::{DevIno, Finding, ImageId, Layer, LayerId, LayerKey, Place, Visibility};
+use crate::knowledge::{HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
+use crate::model::{DevIno, Finding, ImageId, Layer, LayerId, LayerKey, Place, StoreId, Visibility};
 use crate::scan;
 use crate::trust::{self, TrustInputs};
 
@@ -25,6 +26,7 @@ pub(super) struct Input {
     pub(super) host: Host,
     pub(super) catalog: Arc<Catalog>,
     pub(super) layers: LayerFindings,
+    pub(super) configs: BTreeMap<(StoreId, ImageId), Vec<Finding>>,
 }
 
 /// The parts of the snapshot.
@@ -44,9 +46,29 @@ pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<
         images: catalog.images.clone(),
         scanned: input.layers.keys().cloned().collect(),
         findings,
+        configs: configs(input),
         verdicts: verdicts(catalog, trust),
+        raw_devices: catalog.raw_devices.clone(),
         engine_executables,
     }
+}
+
+/// The configurations with findings, as far as their files can still be looked at.
+fn configs(input: &Input) -> Vec<KnownConfig> {
+    let images = input.catalog.images.iter();
+    let known = images.filter_map(|image| {
+        let findings = input.configs.get(&(image.store.clone(), image.id.clone()))?;
+        let path = image.config.as_ref().filter(|_| !findings.is_empty())?;
+        let metadata = std::fs::symlink_metadata(path).ok()?;
+        Some(KnownConfig {
+            key: DevIno::of(&metadata),
+            store: image.store.clone(),
+            image: image.id.clone(),
+            findings: findings.clone(),
+            exposure: Some(exposure::of_path(&input.host, path)),
+        })
+    });
+    known.collect()
 }
 
 fn known(input: &Input, layer: &Layer, finding: &Finding) -> KnownFinding {
@@ -109,13 +131,16 @@ fn is_same_secret(one: &Finding, other: &Finding) -> bool {
 fn verdicts(catalog: &Catalog, inputs: &TrustInputs) -> Vec<KnownVerdict> {
     let mut verdicts = Vec::new();
     for image in &catalog.images {
+        let Some(engine) = catalog.store(&image.store).map(|store| store.engine) else {
+            continue;
+        };
         let names = image.names.iter().map(|name| Some(name.as_str()));
         let nameless = image.names.is_empty().then_some(None);
         for name in names.chain(nameless) {
             verdicts.push(KnownVerdict {
                 store: image.store.clone(),
                 image: image.id.clone(),
-                verdict: trust::evaluate(inputs, image, name),
+                verdict: trust::evaluate(inputs, engine, image, name),
             });
         }
     }

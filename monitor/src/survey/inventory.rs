@@ -2,14 +2,12 @@
 //!
 //! Invariant: counts only; no name leaves here. Called by `task`.
 
-use std::collections::BTreeMap;
-
 use crate::knowledge::Knowledge;
-use crate::model::{Driver, Finding, ImageId, StoreId};
+use crate::model::{Driver, StoreId};
 use crate::telemetry::Inventory;
 
 /// The counts of a snapshot; findings in image configurations count as findings too.
-pub(super) fn of(knowledge: &Knowledge, images: &BTreeMap<(StoreId, ImageId), Vec<Finding>>) -> Inventory {
+pub(super) fn of(knowledge: &Knowledge) -> Inventory {
     let parts = knowledge.parts();
     let driver_of = |store: &StoreId| {
         knowledge
@@ -19,6 +17,7 @@ pub(super) fn of(knowledge: &Knowledge, images: &BTreeMap<(StoreId, ImageId), Ve
     let mut inventory = Inventory::default();
     for store in &parts.stores {
         *inventory.stores.entry(store.driver).or_default() += 1;
+        *inventory.unlisted.entry(store.driver).or_default() += store.unlisted;
     }
     for layer in &parts.layers {
         *inventory.layers.entry(driver_of(&layer.key.store)).or_default() += 1;
@@ -26,18 +25,22 @@ pub(super) fn of(knowledge: &Knowledge, images: &BTreeMap<(StoreId, ImageId), Ve
     for image in &parts.images {
         *inventory.images.entry(driver_of(&image.store)).or_default() += 1;
     }
-    for known in &parts.findings {
-        *inventory.findings.entry(known.finding.severity).or_default() += 1;
-        if known
-            .exposure
+    let files = parts
+        .findings
+        .iter()
+        .map(|known| (&known.finding, &known.exposure));
+    let in_configs = parts.configs.iter().flat_map(|config| {
+        let findings = config.findings.iter();
+        findings.map(|finding| (finding, &config.exposure))
+    });
+    for (finding, exposure) in files.chain(in_configs) {
+        *inventory.findings.entry(finding.severity).or_default() += 1;
+        if exposure
             .as_ref()
             .is_some_and(|exposure| !exposure.readers.is_empty())
         {
-            *inventory.exposed.entry(known.finding.severity).or_default() += 1;
+            *inventory.exposed.entry(finding.severity).or_default() += 1;
         }
-    }
-    for finding in images.values().flatten() {
-        *inventory.findings.entry(finding.severity).or_default() += 1;
     }
     for known in &parts.verdicts {
         *inventory.provenance.entry(known.verdict.provenance).or_default() += 1;

@@ -234,6 +234,7 @@ impl Survey {
             host: self.options.host.clone(),
             catalog: Arc::clone(&self.catalog),
             layers: self.scans.layers(),
+            configs: self.scans.images().clone(),
         };
         tokio::task::spawn_blocking(move || {
             let trust = TrustInputs::read(input.host.root());

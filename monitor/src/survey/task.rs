@@ -3,6 +3,7 @@
 //! Invariant: a change of a store leads to a new snapshot before anything is scanned, so that new layers are watched at
 //! once; scanning goes on between changes, one thing at a time. Ends when it is told to stop. Started by `app`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Survey, inventory};
 use crate::catalog::{self, Catalog, Problem, StoreEvent, StoreWatch};
 use crate::knowledge::{Knowledge, KnowledgeParts};
-use crate::model::PullReport;
+use crate::model::{ImageId, PullReport, StoreId};
 use crate::pulls::{Arrival, PullJoin, PullSignal};
 use crate::scan::ScanError;
 use crate::telemetry::Inventory;
@@ -22,6 +23,8 @@ use crate::telemetry::KnowledgePart;
 
 /// How often everything is judged again without a sign of change: modes and policies change silently.
 const RECHECK: Duration = Duration::from_secs(15);
+/// How long an image that has a digest for its only name may wait for its tag.
+const SETTLE: Duration = Duration::from_millis(500);
 /// While many layers are scanned, the results so far are published this often.
 const PUBLISH: Duration = Duration::from_millis(500);
 
@@ -90,6 +93,8 @@ pub struct SurveyTask {
     join: PullJoin,
     /// What pulls are told from; absent until the first reading, whose images were there before the agent.
     reported: Option<Arc<Catalog>>,
+    /// Images that may get their tag yet: told at the next look, whatever they are called then.
+    unsettled: BTreeSet<(StoreId, ImageId)>,
     /// The problems that were told.
     problems: Vec<Problem>,
     last: KnowledgeParts,
@@ -111,6 +116,7 @@ impl SurveyTask {
             outputs,
             join: PullJoin::default(),
             reported: None,
+            unsettled: BTreeSet::new(),
             problems: Vec::new(),
             last: KnowledgeParts::default(),
             last_publish: Instant::now(),
@@ -127,7 +133,7 @@ impl SurveyTask {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 Some(event) = self.watch.next() => self.take(event),
-                () = sleep(RECHECK) => {}
+                () = sleep(if self.unsettled.is_empty() { RECHECK } else { SETTLE }) => {}
             }
         }
     }
@@ -175,7 +181,7 @@ impl SurveyTask {
             Err(error) => return self.failed(KnowledgePart::Exposure, &error),
         };
         self.last_publish = Instant::now();
-        let inventory = inventory::of(&knowledge, self.survey.image_findings());
+        let inventory = inventory::of(&knowledge);
         let same = KnowledgeParts {
             generation: knowledge.generation(),
             built: knowledge.built(),
@@ -221,20 +227,27 @@ impl SurveyTask {
         };
         let knowledge = Arc::clone(&self.outputs.knowledge.borrow());
         let time = (self.outputs.clock)();
+        let waited = std::mem::take(&mut self.unsettled);
         for arrival in catalog::arrivals(&reported, &catalog) {
             // An image gets its name with the last write of a pull; until then it is not whole.
             if arrival.image.names.is_empty() {
                 continue;
             }
+            let key = (arrival.image.store.clone(), arrival.image.id.clone());
+            if arrival.is_new && arrival.may_get_its_tag() && !waited.contains(&key) {
+                self.unsettled.insert(key);
+                continue;
+            }
             let new_layers = arrival.new_layers;
             let arrival = Arrival {
                 time,
+                kind: arrival.kind,
                 image: arrival.image,
                 new_layers,
             };
             (self.outputs.pulled)(self.join.report(&arrival, &knowledge));
         }
-        self.reported = Some(Arc::new(baseline_after(&reported, &catalog)));
+        self.reported = Some(Arc::new(baseline_after(&reported, &catalog, &self.unsettled)));
     }
 
     fn take(&mut self, event: StoreEvent) {
@@ -263,8 +276,8 @@ impl SurveyTask {
 }
 
 /// What the next arrivals are told from: the new catalog, less the images that arrived without a name, which are reported
-/// when they get one, and with the names that images had before.
-fn baseline_after(old: &Catalog, new: &Catalog) -> Catalog {
+/// when they get one, less the unsettled ones, and with the names that images had before.
+fn baseline_after(old: &Catalog, new: &Catalog, unsettled: &BTreeSet<(StoreId, ImageId)>) -> Catalog {
     let mut baseline = new.clone();
     // An engine that pulls an image again takes its name away for a moment: a name that an image had is no arrival.
     for image in &mut baseline.images {
@@ -284,10 +297,12 @@ fn baseline_after(old: &Catalog, new: &Catalog) -> Catalog {
             .iter()
             .any(|other| other.store == image.store && other.id == image.id)
     };
+    let is_settled =
+        |image: &crate::model::Image| !unsettled.contains(&(image.store.clone(), image.id.clone()));
     baseline
         .images
-        .retain(|image| !image.names.is_empty() || was_there(image));
-    let kept: std::collections::BTreeSet<_> = baseline
+        .retain(|image| (!image.names.is_empty() && is_settled(image)) || was_there(image));
+    let kept: BTreeSet<_> = baseline
         .images
         .iter()
         .flat_map(|image| {

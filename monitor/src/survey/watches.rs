@@ -7,7 +7,7 @@ use layerwatch_ebpf::watch_flags;
 
 use crate::kernel::WatchSet;
 use crate::knowledge::Knowledge;
-use crate::model::{DevIno, LayerState, Place};
+use crate::model::{DevIno, LayerState, Place, RawKey};
 
 /// The watch set for a snapshot, with the agent's canary.
 pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
@@ -32,9 +32,22 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
         *set.directories.entry(key).or_default() |= flags;
     }
     for known in &parts.findings {
-        if let Place::File { key, .. } = &known.finding.place {
+        if let Place::File { key, generation, .. } = &known.finding.place {
             set.files.insert(*key, 0);
+            if *generation != 0 {
+                set.generations.insert(*key, *generation);
+            }
         }
+    }
+    for config in &parts.configs {
+        set.files.insert(config.key, 0);
+    }
+    for device in &parts.raw_devices {
+        let key = match device.key {
+            RawKey::Device(dev) => DevIno { dev, ino: 0 },
+            RawKey::File(key) => key,
+        };
+        set.block_devices.insert(key, 0);
     }
     set.files.insert(canary, watch_flags::CANARY);
     set

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, error, info, warn};
 
-use super::labels::{DropReason, Hook, KnowledgePart, Label, SinkName, Tier};
+use super::labels::{DropReason, Hook, KnowledgePart, Label, SinkName, Stage, StageOutcome, Tier};
 use super::metrics::{Inventory, Metrics, PeerMetrics};
 use crate::model::{Alert, PullReport, StateReport};
 
@@ -83,6 +83,34 @@ impl ProcessesUnfollowed<'_> {
             "processes are not followed: one that is gone before it can be looked at has no name"
         );
         metrics.hook_attached(Hook::Process, false);
+    }
+}
+
+/// The files that were open before the start were looked for.
+#[derive(Debug)]
+pub struct OpenFilesListed {
+    /// How many lie on watched devices.
+    pub files: usize,
+    /// How many processes and files could not be looked at or found no room.
+    pub unread: u64,
+}
+
+impl OpenFilesListed {
+    /// Logs and counts it.
+    pub fn report(self, metrics: &Metrics) {
+        info!(files = self.files, unread = self.unread, "open files listed");
+        if self.unread > 0 {
+            // They never were an event: they count as received by the first stage and lost there.
+            metrics.stage(Stage::Decode, StageOutcome::Received, self.unread);
+            let (reason, count) = (DropReason::OpenFiles, self.unread);
+            let detail = "open before the start, and not listed";
+            EventsDropped {
+                reason,
+                count,
+                detail,
+            }
+            .report(metrics);
+        }
     }
 }
 

@@ -58,17 +58,17 @@ impl Label for Category {
     }
 }
 
-impl Label for Engine {
-    const NAME: &'static str = "engine";
-    const VALUES: &'static [Self] = &[Self::ContainersStorage, Self::Docker, Self::Containerd];
+impl Label for Driver {
+    const NAME: &'static str = "driver";
+    const VALUES: &'static [Self] = &Self::READ;
     fn value(self) -> &'static str {
         self.as_str()
     }
 }
 
-impl Label for Driver {
-    const NAME: &'static str = "driver";
-    const VALUES: &'static [Self] = &[Self::Overlay, Self::Vfs, Self::Btrfs, Self::Zfs];
+impl Label for Engine {
+    const NAME: &'static str = "engine";
+    const VALUES: &'static [Self] = &[Self::ContainersStorage, Self::Docker, Self::Containerd];
     fn value(self) -> &'static str {
         self.as_str()
     }
@@ -206,10 +206,10 @@ closed_set! {
         FrameVersion = "frame-version",
         /// A frame with a value that has no meaning.
         FrameContent = "frame-content",
-        /// The queue between the ring and the event plane had no room.
-        QueueFull = "queue-full",
         /// The table of processes had no room: should that process be gone at its next access, it has no name.
         ProcessTableFull = "process-table-full",
+        /// Processes whose open files could not be listed at the start, and files that found no room in the list.
+        OpenFiles = "open-files",
         /// A sign of a pull that nobody takes: of no known store, or one too many.
         PullSignal = "pull-signal",
         /// Nothing more can wait.
@@ -224,8 +224,8 @@ impl DropReason {
             Self::FrameLength
             | Self::FrameVersion
             | Self::FrameContent
-            | Self::QueueFull
-            | Self::ProcessTableFull => Stage::Decode,
+            | Self::ProcessTableFull
+            | Self::OpenFiles => Stage::Decode,
             Self::PullSignal => Stage::Enrich,
             Self::ParkingFull => Stage::Correlate,
         }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::docker::{DaemonConfigError, DockerRegistries};
 use super::host_file;
 use super::policy::{Policy, PolicyError};
 use super::registries::{Registries, RegistriesError};
@@ -47,6 +48,8 @@ pub struct TrustInputs {
     pub policy: PolicyInput,
     /// The registries configuration.
     pub registries: RegistriesInput,
+    /// How Docker reaches registries.
+    pub docker: Result<DockerRegistries, DaemonConfigError>,
     /// A policy of root's own, if there is one: root's engines use it instead, the verdict does not.
     pub overriding_policy: Option<PathBuf>,
 }
@@ -64,6 +67,7 @@ impl TrustInputs {
         Self {
             policy_file,
             policy,
+            docker: DockerRegistries::read(root),
             registries: Registries::read(root).map_or_else(RegistriesInput::Invalid, RegistriesInput::Valid),
             overriding_policy: host_file::exists(root, &overriding_policy).then_some(overriding_policy),
         }

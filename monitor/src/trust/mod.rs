@@ -4,15 +4,18 @@
 //! engines ask only when they pull is asked here of what is already stored. As far as no signature is needed the answer
 //! is final; where one is, it is `unknown` with that reason until signatures are evaluated. Used by `knowledge`, `cli`.
 
+mod docker;
 mod evaluate;
 mod host_file;
 mod inputs;
+mod network;
 mod policy;
 mod reference;
 mod registries;
 mod scope;
 mod strict_json;
 
+pub use docker::{Connection, DaemonConfigError, DockerRegistries};
 pub use evaluate::{evaluate, worst};
 pub use inputs::{PolicyInput, RegistriesInput, TrustInputs};
 pub use policy::{

@@ -1,5 +1,6 @@
 //! The whole way: a pull is reported, a read of a deleted key becomes an alert, Alertmanager and Prometheus have it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,7 +9,7 @@ use layerwatch_tests::scene::{Agent, KEY, Scene, cat_as};
 use layerwatch_tests::wait_until;
 use serde_json::{Value, json};
 
-use super::{ENGINES, ready};
+use super::{ENGINES, image_of, ready};
 
 const NOBODY: u32 = 65534;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -24,15 +25,6 @@ fn inspected(scene: &Scene, name: &str) -> Result<Value> {
     }))
 }
 
-fn as_podman_says(pull: &Value) -> Value {
-    let layers = pull["layers"].as_array().into_iter().flatten();
-    json!({
-        "id": pull["image"]["id"],
-        "digest": pull["image"]["digest"],
-        "layers": layers.map(|layer| layer["diff_id"].clone()).collect::<Vec<_>>(),
-    })
-}
-
 #[test]
 fn a_pull_is_reported_once_with_image_layers_process_and_user() -> Result<()> {
     if !ready("pull record", &[&ENGINES[..], &["docker-registry"]].concat())? {
@@ -43,7 +35,7 @@ fn a_pull_is_reported_once_with_image_layers_process_and_user() -> Result<()> {
     let agent = Agent::start(&scene, "agent", &[])?;
     scene.pull(&name)?;
     let pull = agent.wait_for("pull", 1)?.remove(0);
-    assert_eq!(as_podman_says(&pull), inspected(&scene, &name)?);
+    assert_eq!(image_of(&pull), inspected(&scene, &name)?);
     assert_eq!(pull["names"], json!([name]));
     assert_eq!(pull["new_layers"], 2);
     assert_eq!(
@@ -189,5 +181,63 @@ fn a_layer_that_is_read_before_its_scan_is_judged_after_it() -> Result<()> {
     assert_eq!(alert["subject"]["uid"], NOBODY);
     assert_eq!(alert["access"]["path_in_layer"], KEY);
     assert_eq!(alert["finding"]["rule"], "private-key-pem");
+    Ok(())
+}
+
+#[test]
+fn a_read_of_an_image_configuration_with_a_token_is_an_alert() -> Result<()> {
+    if !ready("read of an image configuration", &ENGINES)? {
+        return Ok(());
+    }
+    let scene = Scene::new()?;
+    let name = "localhost/config:1";
+    let container = scene.store.run("buildah", &["from", "scratch"])?;
+    // In two parts, so that no scanner of source code takes it for a leak.
+    let secret = "qRFAG9X5B54gZS8Vuj1rsCqLrZqhxM4ciDcm";
+    let token = ["GITHUB_TOKEN=ghp_", secret].concat();
+    scene
+        .store
+        .run("buildah", &["config", "--env", &token, &container])?;
+    scene.store.run("buildah", &["commit", "-q", &container, name])?;
+    let agent = Agent::start(&scene, "agent", &[])?;
+    let id = inspected(&scene, name)?["id"]
+        .as_str()
+        .context("an id")?
+        .to_owned();
+    let images = scene.store.root().join("overlay-images");
+    for directory in [scene.store.root(), images.clone(), images.join(&id)] {
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o711))?;
+    }
+    let files = std::fs::read_dir(images.join(&id))?.collect::<Result<Vec<_>, _>>()?;
+    let config = files
+        .iter()
+        .map(std::fs::DirEntry::path)
+        .find(|path| {
+            layerwatch::bounded::read_text(path, 1 << 20).is_ok_and(|text| text.contains("GITHUB_TOKEN"))
+        })
+        .context("the configuration")?;
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o644))?;
+    agent.wait_for_metric("layerwatch_exposed_findings{severity=\"critical\"}", 1.0)?;
+    cat_as(NOBODY, &config)?;
+    let alert = agent.wait_for("alert", 1)?.remove(0);
+    assert_eq!(
+        json!({
+            "alert": alert["alert"],
+            "uid": alert["subject"]["uid"],
+            "layer": alert["layer"],
+            "image": alert["images"][0]["id"],
+            "rule": alert["finding"]["rule"],
+            "readers": alert["exposure"]["readers"],
+        }),
+        json!({
+            "alert": "SensitiveLayerRead",
+            "uid": NOBODY,
+            "layer": null,
+            "image": id,
+            "rule": "github-token",
+            "readers": [{"who": "world"}],
+        })
+    );
+    assert!(!alert.to_string().contains(secret), "the token is in the alert");
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod commands;
 mod damage;
+mod docker;
 mod flow;
 mod privileges;
 mod quiet;
@@ -12,6 +13,7 @@ mod replayed;
 
 use anyhow::Result;
 use layerwatch_tests::{skip, tool};
+use serde_json::{Value, json};
 
 /// Whether what a test needs is there; if not, the skip is recorded.
 pub(crate) fn ready(test: &str, programs: &[&str]) -> Result<bool> {
@@ -30,3 +32,13 @@ pub(crate) fn ready(test: &str, programs: &[&str]) -> Result<bool> {
 
 /// The engines that a store is made with.
 pub(crate) const ENGINES: [&str; 3] = ["podman", "buildah", "openssl"];
+
+/// A pull record's image as engines describe one: id, digest and layers, base first, as diff ids.
+fn image_of(pull: &Value) -> Value {
+    let layers = pull["layers"].as_array().into_iter().flatten();
+    json!({
+        "id": pull["image"]["id"],
+        "digest": pull["image"]["digest"],
+        "layers": layers.map(|layer| layer["diff_id"].clone()).collect::<Vec<_>>(),
+    })
+}

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use layerwatch::model::{Decision, Image, ImageId, Provenance, StoreId};
+use layerwatch::model::{Decision, Engine, Image, ImageId, Provenance, StoreId};
 use layerwatch::trust::{TrustInputs, evaluate};
 use layerwatch_tests::{Process, free_port, get, run};
 
@@ -265,7 +265,12 @@ fn ask(root: &Path, name: &str) -> Result<(Answer, Provenance)> {
         created: None,
         config: None,
     };
-    let verdict = evaluate(&TrustInputs::read(root), &image, Some(name));
+    let verdict = evaluate(
+        &TrustInputs::read(root),
+        Engine::ContainersStorage,
+        &image,
+        Some(name),
+    );
     let has = |code: &str| verdict.reasons.iter().any(|reason| reason.code == code);
     let answer = match verdict.decision {
         Decision::Accepted => Answer::Accepted,

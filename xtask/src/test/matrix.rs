@@ -1,73 +1,80 @@
-//! The kernel tests in machines with other kernels.
+//! The kernel tests in machines with other kernels, and on the tiers that these have.
 //!
-//! The same binary that runs on this machine runs there. Skips come back as lines of the output, since a machine has no
-//! file in common with this one.
+//! The same binary that runs on this machine runs there. Skips and the cells of the evasion matrix come back as lines of
+//! the output, since a machine has no file in common with this one.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::coverage::{self, Lines};
+use super::machines::{Machine, machines};
 use super::outcome::{Outcome, Reader};
 use super::{Context, skips};
 use crate::say;
-use crate::vm::kernel::Kernel;
 use crate::vm::{self, programs};
 
 /// Tests in a machine, as root, one after the other: they mount and attach.
-const SCRIPT: &str = "export LAYERWATCH_SKIPS=/tmp/skips; \"$@\"; status=$?; \
-                      test -f /tmp/skips && sed 's/^/skip\\t/' /tmp/skips; exit $status";
+const SCRIPT: &str = "export LAYERWATCH_SKIPS=/tmp/skips LAYERWATCH_CELLS=/tmp/cells; \"$@\"; status=$?; \
+                      test -f /tmp/skips && sed 's/^/skip\\t/' /tmp/skips; \
+                      test -f /tmp/cells && sed 's/^/cell\\t/' /tmp/cells; exit $status";
 const TIMEOUT_SECONDS: u64 = 600;
 
 /// The kernel tests inside a machine.
 pub(super) const INSIDE: &str = "/bin/kernel";
 
-/// The kernels of a run.
-pub(super) fn kernels(full: bool) -> &'static [Kernel] {
-    if full {
-        &[Kernel::Bullseye, Kernel::Bookworm, Kernel::Backports, Kernel::Sid]
-    } else {
-        &[Kernel::Bookworm, Kernel::Backports]
-    }
-}
-
 pub(super) fn run(context: &Context<'_>) -> Result<Outcome> {
     let programs = programs::build(context.workspace)?;
     let mut total = Outcome::default();
-    for kernel in kernels(context.options.full) {
+    for machine in machines(context.options.full) {
         let test = [INSIDE, "--test-threads=1"];
-        let (reader, well) = tests_in(context, *kernel, &programs, &test)?;
-        total.add(
-            reader
-                .finish(well)
-                .with_context(|| format!("kernel {}", kernel.name()))?,
-        );
+        let ran = tests_in(context, machine, &programs, &[], &test)?;
+        let outcome = ran.reader.finish(ran.well).with_context(|| machine.name())?;
+        coverage::keep(context, machine.tier, machine.kernel, &ran.cells)?;
+        total.add(outcome);
     }
     Ok(total)
 }
 
-/// Runs the kernel tests in one machine; what they say, and whether they ended well.
+/// What a machine's tests said.
+pub(super) struct Ran {
+    pub(super) reader: Reader,
+    /// Whether they ended well.
+    pub(super) well: bool,
+    pub(super) cells: Lines,
+}
+
+/// Runs the kernel tests in one machine with these settings.
 pub(super) fn tests_in(
     context: &Context<'_>,
-    kernel: Kernel,
+    machine: Machine,
     programs: &[(PathBuf, String)],
+    settings: &[String],
     test: &[&str],
-) -> Result<(Reader, bool)> {
-    say::progress(&format!("-- kernel {}", kernel.name()));
-    let before = ["sh", "-c", SCRIPT, "sh"];
-    let words = before.iter().chain(test);
-    let command = words
-        .map(|word| (*word).to_owned())
+) -> Result<Ran> {
+    say::progress(&format!("-- {}", machine.name()));
+    let before = ["sh", "-c", SCRIPT, "sh", "env"].map(str::to_owned);
+    let test = test.iter().map(|word| (*word).to_owned());
+    let command = before
+        .into_iter()
+        .chain(machine.environment())
+        .chain(settings.iter().cloned())
+        .chain(test)
         .chain(context.options.filter.clone())
         .collect();
     let options = vm::Options {
         timeout: TIMEOUT_SECONDS,
-        ..vm::Options::new(kernel, command)
+        ..vm::Options::new(machine.kernel, command)
     };
     let mut reader = Reader::default();
     let mut skipped = Vec::new();
+    let mut cells = Lines::default();
     let status = vm::boot(context.workspace, &options, programs, &mut |line| {
         let line = String::from_utf8_lossy(line);
-        let line = line.trim_end();
+        let line = line.trim_end_matches(['\r', '\n']);
+        if let Some(cell) = line.strip_prefix("cell\t") {
+            return cells.push(cell);
+        }
         say::progress(line);
         match line.strip_prefix("skip\t") {
             Some(skip) => skipped.push(skip.to_owned()),
@@ -75,7 +82,12 @@ pub(super) fn tests_in(
         }
     })?;
     for (test, reason) in skipped.iter().filter_map(|skip| skip.split_once('\t')) {
-        skips::record(&context.skips, &format!("{test} on {}", kernel.name()), reason)?;
+        let test = format!("{test} on {}", machine.kernel.name());
+        skips::record(&context.skips, &test, reason)?;
     }
-    Ok((reader, status == 0))
+    Ok(Ran {
+        reader,
+        well: status == 0,
+        cells,
+    })
 }

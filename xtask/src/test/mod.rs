@@ -5,7 +5,9 @@
 //! `N passed, N failed, N skipped`.
 
 mod checks;
+mod coverage;
 mod detached;
+mod machines;
 mod matrix;
 mod ordinary;
 mod outcome;
@@ -54,12 +56,13 @@ const CHECKS: [(&str, Step); 4] = [
 ];
 
 /// The tests.
-const TESTS: [(&str, Step); 5] = [
+const TESTS: [(&str, Step); 6] = [
     ("unit tests", suites::unit),
     ("integration tests", suites::integration),
     ("kernel tests here", suites::kernel_here),
     ("kernel tests in other kernels", matrix::run),
-    ("kernel tests with the hook detached", detached::run),
+    ("coverage page", coverage::run),
+    ("kernel tests with the hooks detached", detached::run),
 ];
 
 /// What `--full` adds, some twenty minutes.
@@ -81,6 +84,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         options,
         skips,
     };
+    coverage::begin(&context)?;
     let mut done = vec![Done {
         name: "setup",
         outcome: Outcome::passed(1),

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::outcome::{self, Outcome};
-use super::{Context, tools};
+use super::{Context, coverage, tools};
 use crate::process;
 
 /// A group of test binaries.
@@ -44,7 +44,7 @@ pub(super) fn integration(context: &Context<'_>) -> Result<Outcome> {
 }
 
 pub(super) fn kernel_here(context: &Context<'_>) -> Result<Outcome> {
-    outcome::of(&mut command(context, KERNEL)?)
+    outcome::of(command(context, KERNEL)?.env(coverage::SWITCH, coverage::here(context)))
 }
 
 /// The command that runs a suite with the run's filter.

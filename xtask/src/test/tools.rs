@@ -14,7 +14,7 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 36] = [
+const INSTALLED: [&str; 37] = [
     "acl",
     "age",
     "apache2-utils",
@@ -25,6 +25,7 @@ const INSTALLED: [&str; 36] = [
     "curl",
     "default-jre-headless",
     "e2fsprogs",
+    "fuse-overlayfs",
     "git",
     "gnupg",
     "gnutls-bin",

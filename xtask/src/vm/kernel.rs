@@ -32,6 +32,9 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
+    /// From the oldest on.
+    pub(crate) const ALL: [Self; 4] = [Self::Bullseye, Self::Bookworm, Self::Backports, Self::Sid];
+
     /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -24,8 +24,8 @@ use crate::{apt, files, say};
 /// The emulator rarely kills a guest while it boots, so a boot may be tried again; a command never is.
 const BOOTS: usize = 3;
 
-/// Loaded in every machine: disks, and the file system that containers use.
-const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "ext4", "overlay"];
+/// Loaded in every machine: disks, and the file systems that containers use.
+const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "ext4", "overlay", "fuse"];
 
 /// What `cargo xtask vm` takes.
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! The project's own programs that go into a test machine: the agent and the kernel tests.
+//! The project's own programs that go into a test machine: the agent, the kernel tests, and the reader that they call.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,30 @@ use crate::{build, process, setup};
 
 /// Name of the kernel tests inside a machine, and of their test target.
 const TESTS: &str = "kernel";
+/// Name of the program that reads files in every way.
+const READER: &str = "layerwatch-reader";
 
 /// Builds the agent and the kernel tests; each with its name inside the machine.
 pub(crate) fn build(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
     let toolchain = setup::run(workspace)?;
     build::kernel_programs(workspace, &toolchain)?;
     let agent = build::agent(workspace, &build::Options::default())?;
-    let tests = kernel_tests(workspace)?;
-    Ok(vec![(agent, "layerwatch".into()), (tests, TESTS.into())])
+    let messages = kernel_tests(workspace)?;
+    let mut programs = vec![(agent, "layerwatch".to_owned())];
+    for name in [TESTS, READER] {
+        let built = executable_in(&messages, name).with_context(|| format!("Cargo built no {name}"))?;
+        programs.push((built, name.to_owned()));
+    }
+    // One of the reader's ways, where it is installed.
+    programs.extend(process::find(FUSE_OVERLAY).map(|path| (path, FUSE_OVERLAY.to_owned())));
+    Ok(programs)
 }
 
-fn kernel_tests(workspace: &Workspace) -> Result<PathBuf> {
+/// An overlay in user space.
+const FUSE_OVERLAY: &str = "fuse-overlayfs";
+
+/// Builds the kernel tests and what they call; Cargo's messages.
+fn kernel_tests(workspace: &Workspace) -> Result<String> {
     let mut command = workspace.cargo();
     command.args([
         "test",
@@ -30,19 +43,26 @@ fn kernel_tests(workspace: &Workspace) -> Result<PathBuf> {
         "layerwatch-tests",
         "--test",
         TESTS,
+        "--bin",
+        READER,
     ]);
-    let printed = process::output(command.arg("--message-format=json"))?;
-    executable_in(&printed).context("Cargo built no kernel test binary")
+    process::output(command.arg("--message-format=json"))
 }
 
-/// The executable of the last artifact in Cargo's JSON messages.
-fn executable_in(messages: &str) -> Option<PathBuf> {
+/// The executable of this target in Cargo's JSON messages. A program that is built for itself and as a test comes
+/// twice: the one that is no test is meant, save for a target that is nothing else.
+fn executable_in(messages: &str, target: &str) -> Option<PathBuf> {
     let messages = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages
-        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
-        .next_back()
+    let mut executables = messages.filter_map(|message| {
+        let named = message.pointer("/target/name")? == target;
+        let own = message.pointer("/profile/test") != Some(&Value::Bool(true))
+            || message.pointer("/target/kind/0")? == "test";
+        let path = PathBuf::from(message.get("executable")?.as_str()?);
+        (named && own).then_some(path)
+    });
+    executables.next_back()
 }
 
 #[cfg(test)]
@@ -52,16 +72,27 @@ mod tests {
     #[test]
     fn the_executable_is_found_among_cargos_messages() {
         let check = |messages: &str, expected: Option<&str>| {
-            assert_eq!(executable_in(messages), expected.map(PathBuf::from), "{messages}");
+            assert_eq!(
+                executable_in(messages, "kernel"),
+                expected.map(PathBuf::from),
+                "{messages}"
+            );
+        };
+        let message = |name: &str, kind: &str, test: bool, path: &str| {
+            format!(
+                "{{\"target\":{{\"name\":\"{name}\",\"kind\":[\"{kind}\"]}},\
+                 \"profile\":{{\"test\":{test}}},\"executable\":\"{path}\"}}\n"
+            )
         };
         check("", None);
+        check("{\"reason\":\"build-finished\"}\nno json\n", None);
+        check(&message("other", "bin", false, "/t/other"), None);
         check(
-            "{\"reason\":\"compiler-artifact\",\"executable\":null}\nno json\n",
-            None,
-        );
-        check(
-            "{\"executable\":null}\n{\"executable\":\"/t/kernel-1\"}\n{\"reason\":\"build-finished\"}\n",
+            &message("kernel", "test", true, "/t/kernel-1"),
             Some("/t/kernel-1"),
         );
+        let twice =
+            message("kernel", "bin", false, "/t/kernel") + &message("kernel", "bin", true, "/t/kernel-2");
+        check(&twice, Some("/t/kernel"));
     }
 }

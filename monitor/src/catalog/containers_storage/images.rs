@@ -5,17 +5,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::super::index;
+use super::super::names::{bounded_names, checked_id, present, time};
 use super::super::problem::{ProblemKind, Problems};
-use super::names::{MAX_NAME, big_data_file, checked_id, present, time};
+use super::super::reading::{Chain, ImageSet, MAX_IMAGES, Unlinked, digest};
+use super::Place;
+use super::big_data::big_data_file;
 use super::records::ImageRecord;
-use super::{ImageSet, Place, Unlinked, index};
 use crate::model::{Digest, Image, ImageId, LayerId};
-
-/// Names of one image, present or past.
-const MAX_NAMES: usize = 1000;
-
-/// Images of one store; with the depth limit of `link` this bounds the memory of all chains.
-const MAX_IMAGES: usize = 10_000;
 
 pub(super) fn read(place: &Place<'_>, problems: &mut Problems) -> ImageSet {
     let file = place.images.join("images.json");
@@ -80,7 +77,7 @@ impl Reader<'_> {
                 created: time(record.created.as_deref()),
                 config: config(&place.images.join(id), id, record),
             },
-            top: top.map(LayerId::new),
+            chain: top.map_or(Chain::Whole(Vec::new()), |top| Chain::Top(LayerId::new(top))),
             mapped_tops,
         })
     }
@@ -97,32 +94,12 @@ impl Reader<'_> {
     }
 
     fn digest(&mut self, text: Option<&str>) -> Option<Digest> {
-        Digest::parse(present(text)?)
-            .map_err(|error| self.bad("read an image's digest", &error.to_string()))
-            .ok()
+        digest(present(text)?, "read an image's digest", self.file, self.problems)
     }
 
     fn names(&mut self, names: Option<&[String]>) -> Vec<String> {
-        let names = names.unwrap_or_default();
-        if names.len() > MAX_NAMES {
-            self.bad("read an image's names", &format!("more than {MAX_NAMES}"));
-        }
-        let (good, long): (Vec<_>, Vec<_>) = names
-            .iter()
-            .take(MAX_NAMES)
-            .partition(|name| name.len() <= MAX_NAME);
-        if let Some(long) = long.first() {
-            self.bad(
-                "read an image's names",
-                &format!("a name of {} bytes", long.len()),
-            );
-        }
-        good.into_iter().cloned().collect()
-    }
-
-    fn bad(&mut self, operation: &str, cause: &str) {
-        self.problems
-            .add(ProblemKind::BadRecord, self.file, operation, cause);
+        let names = names.unwrap_or_default().iter();
+        bounded_names(names.map(String::as_str), self.file, self.problems)
     }
 }
 

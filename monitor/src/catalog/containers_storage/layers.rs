@@ -1,24 +1,17 @@
 //! The layers of a store, from its layer and container indexes and the directories that should be there.
 //!
-//! Invariant: each id once, the stable index before the volatile one; a layer's directory counts only when neither it
-//! nor the level above is a symbolic link. Called by `read`.
+//! Invariant: each id once, the stable index before the volatile one. Called by `read`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::index;
+use super::super::names::{checked_id, cut, present, time};
 use super::super::problem::{ProblemKind, Problems};
-use super::names::{checked_id, present, time};
+use super::super::reading::{self, LayerSet};
+use super::Place;
 use super::records::{ContainerRecord, LayerRecord};
-use super::{Place, index};
 use crate::model::{DevIno, Digest, Layer, LayerId, LayerKey, LayerState};
-
-/// The layers of one store.
-#[derive(Debug, Default)]
-pub(super) struct LayerSet {
-    pub(super) found: BTreeMap<LayerKey, Layer>,
-    /// An index could not be read whole.
-    pub(super) incomplete: bool,
-}
 
 /// Index files of layers, and whether layers in them vanish with a reboot, which only containers' layers do.
 const LAYER_INDEXES: [(&str, bool); 2] = [("layers.json", false), ("volatile-layers.json", true)];
@@ -101,59 +94,20 @@ fn layer(
 }
 
 fn digest(text: Option<&str>, layer: &Path, problems: &mut Problems) -> Option<Digest> {
-    let text = present(text)?;
-    Digest::parse(text)
-        .map_err(|error| {
-            problems.add(
-                ProblemKind::BadRecord,
-                layer,
-                "read a layer's digest",
-                &error.to_string(),
-            );
-        })
-        .ok()
+    reading::digest(present(text)?, "read a layer's digest", layer, problems)
 }
 
 fn content_key(directory: &Path, state: LayerState, problems: &mut Problems) -> Option<DevIno> {
-    let content = directory.join("diff");
-    match plain_directory(directory).and_then(|_| plain_directory(&content)) {
-        Ok(key) => {
-            if directory.join("composefs-data/composefs.blob").exists() {
-                let cause = "composefs: the names of its files are in composefs.blob";
-                problems.add(
-                    ProblemKind::UnsupportedLayer,
-                    directory,
-                    "look at a layer's content",
-                    cause,
-                );
-            }
-            Some(key)
-        }
-        Err(error) => {
-            // A layer that is being written has no directory yet.
-            if state != LayerState::Incomplete {
-                let operation = "look at a layer's content";
-                problems.add(
-                    ProblemKind::MissingContent,
-                    &content,
-                    operation,
-                    &error.to_string(),
-                );
-            }
-            None
-        }
+    let is_expected = state != LayerState::Incomplete;
+    let key = reading::content_key(directory, &directory.join("diff"), is_expected, problems)?;
+    if directory.join("composefs-data/composefs.blob").exists() {
+        let cause = "composefs: the names of its files are in composefs.blob";
+        problems.add(
+            ProblemKind::UnsupportedLayer,
+            directory,
+            "look at a layer's content",
+            cause,
+        );
     }
-}
-
-fn plain_directory(path: &Path) -> std::io::Result<DevIno> {
-    let metadata = path.symlink_metadata()?;
-    if metadata.is_dir() {
-        Ok(DevIno::of(&metadata))
-    } else {
-        Err(std::io::ErrorKind::NotADirectory.into())
-    }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(80).collect()
+    Some(key)
 }

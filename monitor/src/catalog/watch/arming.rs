@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use inotify::{WatchDescriptor, WatchMask, Watches};
 
 use super::{StoreEvent, Target, UnwatchedReason};
-use crate::catalog::Host;
+use crate::catalog::{Entries, Host};
 use crate::model::StoreId;
 
 /// A path that changes under each look is given up for this time.
@@ -19,8 +19,8 @@ const TRIES: usize = 64;
 /// What a watched directory is there for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Role {
-    /// It is an index directory of the store.
-    Index(StoreId),
+    /// It is an index directory of the store, and these entries of it matter.
+    Index(StoreId, Entries),
     /// An entry of this name leads on to an index directory.
     Waiting(OsString),
     /// Its mode, and that of the entry (of every entry where none is named), decides who can read the store.
@@ -69,10 +69,11 @@ impl Armed {
         let mut roles: HashMap<WatchDescriptor, Vec<Role>> = HashMap::new();
         let mut lost = BTreeSet::new();
         for target in &self.targets {
-            for directory in &target.directories {
-                match watch_nearest(&self.host, directory, &target.store, watches) {
+            for (directory, entries) in &target.directories {
+                let index = Role::Index(target.store.clone(), *entries);
+                match watch_nearest(&self.host, directory, &index, watches) {
                     Ok((watch, role)) => {
-                        if matches!(role, Role::Index(_)) && !self.roles(&watch).contains(&role) {
+                        if matches!(role, Role::Index(..)) && !self.roles(&watch).contains(&role) {
                             outcome.begun.insert(target.store.clone());
                         }
                         roles.entry(watch).or_default().push(role);
@@ -125,11 +126,11 @@ pub(super) fn loss(target: &Target, directory: &Path, error: &std::io::Error) ->
     }
 }
 
-/// Watches the directory, or the nearest one above it that exists.
+/// Watches the directory as `index` says, or waits for it in the nearest one above it that exists.
 fn watch_nearest(
     host: &Host,
     directory: &Path,
-    store: &StoreId,
+    index: &Role,
     watches: &mut Watches,
 ) -> std::io::Result<(WatchDescriptor, Role)> {
     for _ in 0..TRIES {
@@ -145,7 +146,7 @@ fn watch_nearest(
             here = here.parent().ok_or(std::io::ErrorKind::NotFound)?;
         };
         let (mask, role) = match next {
-            None => (index_mask(), Role::Index(store.clone())),
+            None => (index_mask(), index.clone()),
             Some(name) => (waiting_mask(), Role::Waiting(name.to_owned())),
         };
         match watches.add(host.path(resolved), mask) {
@@ -160,7 +161,8 @@ fn watch_nearest(
 }
 
 fn index_mask() -> WatchMask {
-    WatchMask::MOVED_TO | WatchMask::CLOSE_WRITE | self_mask()
+    // What is removed, or renamed on its way out, is a change only where entries come and go one by one.
+    WatchMask::MOVED_TO | WatchMask::MOVED_FROM | WatchMask::DELETE | WatchMask::CLOSE_WRITE | self_mask()
 }
 
 fn waiting_mask() -> WatchMask {

@@ -7,10 +7,10 @@
 
 mod arming;
 mod debounce;
+mod targets;
 
-use std::ffi::OsString;
 use std::future::poll_fn;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -22,8 +22,9 @@ use tokio::time::{Instant, sleep_until};
 
 use self::arming::{Armed, Role};
 use self::debounce::Debounce;
-use super::{Catalog, Host, containers_storage, discover};
-use crate::model::{Driver, StoreId};
+pub use self::targets::{Target, targets};
+use super::Host;
+use crate::model::StoreId;
 
 /// Events that wait for the knowledge task; beyond it the task waits and the kernel's queue fills.
 const QUEUE: usize = 64;
@@ -32,29 +33,6 @@ const QUEUE: usize = 64;
 const BUFFER_BYTES: usize = 16 << 10;
 
 type Buffer = [u8; BUFFER_BYTES];
-
-/// Files whose replacement changes what a store holds.
-const INDEX_FILES: [&str; 3] = ["layers.json", "volatile-layers.json", "images.json"];
-
-/// A store to watch.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Target {
-    /// The store.
-    pub store: StoreId,
-    /// Its index directories, as host paths; they need not exist yet.
-    pub directories: Vec<PathBuf>,
-    /// The directories whose modes decide who can read the store.
-    pub gates: Vec<Gate>,
-}
-
-/// A directory whose mode decides who gets further.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Gate {
-    /// The directory, as a host path.
-    pub directory: PathBuf,
-    /// The entry that the way goes on by; absent where every entry counts.
-    pub next: Option<OsString>,
-}
 
 /// What happened to the stores.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,46 +85,6 @@ pub enum WatchError {
     /// No inotify instance could be made.
     #[error("start inotify")]
     Start(#[source] std::io::Error),
-}
-
-/// The stores to watch: those of the catalog, and the roots at which one may appear.
-pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Target> {
-    let mut roots: Vec<(Driver, PathBuf)> = catalog
-        .stores
-        .iter()
-        .filter_map(|store| Some((store.driver, host.host_path(&store.root)?)))
-        .collect();
-    for expected in discover::expected_roots(host, configured) {
-        let root = host.resolve(&expected).unwrap_or(expected);
-        if roots.iter().all(|(_, known)| *known != root) {
-            roots.push((Driver::Overlay, root));
-        }
-    }
-    let target = |(driver, root): (Driver, PathBuf)| Target {
-        store: containers_storage::store_id(driver, &root),
-        gates: gates(&root, driver),
-        directories: ["layers", "images"]
-            .map(|index| root.join(format!("{}-{index}", driver.as_str())))
-            .to_vec(),
-    };
-    roots.into_iter().map(target).collect()
-}
-
-/// Every directory from the host's root to the layers' own directories.
-fn gates(root: &Path, driver: Driver) -> Vec<Gate> {
-    let layers = root.join(driver.as_str());
-    let above = layers.ancestors().skip(1).zip(layers.ancestors());
-    let mut gates: Vec<Gate> = above
-        .map(|(directory, next)| Gate {
-            directory: directory.to_owned(),
-            next: next.file_name().map(OsString::from),
-        })
-        .collect();
-    gates.push(Gate {
-        directory: layers,
-        next: None,
-    });
-    gates
 }
 
 /// A running watch; it ends when this is dropped.
@@ -247,9 +185,9 @@ impl Watcher {
         let mut must_rearm = false;
         for role in self.armed.roles(&event.wd) {
             match role {
-                Role::Index(store) => {
+                Role::Index(store, entries) => {
                     let index = event.name.as_ref().and_then(|name| name.to_str());
-                    if ended || index.is_some_and(|name| INDEX_FILES.contains(&name)) {
+                    if ended || index.is_some_and(|name| entries.contain(name)) {
                         self.dirty.mark([store.clone()], Instant::now());
                     }
                     must_rearm |= ended;

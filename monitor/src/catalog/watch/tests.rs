@@ -5,7 +5,7 @@ use std::path::Path;
 use tokio::time::timeout;
 
 use super::*;
-use crate::catalog::read;
+use crate::catalog::{Catalog, read};
 use crate::testing::RealStore;
 
 const QUIET: Duration = Duration::from_millis(50);

@@ -53,6 +53,7 @@ fn nothing_set_gives_the_defaults() {
             exclude_tiers: Vec::new()
         }
     );
+    assert_eq!(config.pins.as_deref(), Some(Path::new("/sys/fs/bpf/layerwatch")));
     assert_eq!(config.scan.deadline, Duration::from_mins(2));
     assert_eq!(
         config.web.listen,

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the first of its kind goes out at once. Run by the unit tests.
 
-use super::Step::{Access as Seen, Bytes, Tick};
+use super::Step::{Access as Seen, Bytes, OpenFile, Tick};
 use super::*;
 
 #[test]
@@ -81,6 +81,20 @@ fn process_frames_are_learned_and_never_accesses() {
         assert!(books.is_balanced() && books.decode.received == 1, "{name}");
         assert_eq!(ended, (filtered, dropped), "{name}");
     }
+}
+
+#[test]
+fn an_open_file_is_told_once_for_each_process_and_hides_no_read() {
+    let held = |pid: u32| OpenFile(scene(|s| s.record.tgid = pid), 0);
+    let steps = vec![held(5), held(6), held(6), Seen(Scene::new(), 1)];
+    check(
+        "two hold it, one reads",
+        steps,
+        &[READ, READ, READ],
+        &[("repeat", 1)],
+    );
+    let root = OpenFile(scene(|s| s.uid(0)), 0);
+    check("judged as a read", vec![root], &[], &[("host-root", 1)]);
 }
 
 #[test]

@@ -22,6 +22,8 @@ enum Step {
     Access(Scene, i64),
     /// Other bytes from the ring.
     Bytes(Vec<u8>),
+    /// The scene's access as a file that was open already.
+    OpenFile(Scene, i64),
     /// A newer snapshot: the scene's knowledge.
     Snapshot(Scene, i64),
     /// Time passes.
@@ -94,6 +96,14 @@ fn play(settings: PlaneSettings, steps: Vec<Step>) -> Played {
                 scene.record.time_ns += u64::try_from(seconds).unwrap() * 1_000_000_000;
                 *actor.lock().unwrap() = Some(scene.actor.clone());
                 plane.handle(&scene.frame(), after(seconds))
+            }
+            Step::OpenFile(scene, seconds) => {
+                *actor.lock().unwrap() = Some(scene.actor.clone());
+                let access = Access {
+                    operation: Operation::OpenBeforeStart,
+                    ..scene.access()
+                };
+                plane.handle_open_file(access, after(seconds), None)
             }
             Step::Bytes(bytes) => plane.handle(&bytes, after(0)),
             Step::Snapshot(scene, seconds) => {

@@ -101,6 +101,34 @@ fn containers_that_reach_out_are_reported() {
 }
 
 #[test]
+fn the_device_under_a_store_is_watched() {
+    let device = |change: fn(&mut Scene)| {
+        move |s: &mut Scene| {
+            s.device();
+            change(s);
+        }
+    };
+    let opened = "alert RawDeviceRead high uid=1000 x1 no-layer no-finding";
+    check_access("by a user", device(|_| {}), &[opened], &[]);
+    check_access(
+        "refused",
+        device(|s| s.record.result = -13),
+        &["alert RawDeviceRead low uid=1000 x1 refused no-layer no-finding"],
+        &[],
+    );
+    check_access(
+        "by root in a container",
+        device(|s| {
+            s.uid(0);
+            s.in_container("c1");
+        }),
+        &["alert RawDeviceRead high uid=0 x1 no-layer no-finding"],
+        &[],
+    );
+    check_access("by root", device(|s| s.uid(0)), &[], &[("host-root", 1)]);
+}
+
+#[test]
 fn a_rootless_store_has_one_reader() {
     let owned = |owner: u32| {
         vec![

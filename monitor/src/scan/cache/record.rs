@@ -53,11 +53,20 @@ impl Record {
     pub(super) fn layer_scan(self, rules: &RuleSet, layer: &Layer) -> Option<LayerScan> {
         let restore = |kept: Kept| {
             let mut finding = believe_file(rules, kept.finding, &layer.key)?;
-            let Place::File { path, key, .. } = &mut finding.place else {
+            let Place::File {
+                path,
+                key,
+                generation,
+                ..
+            } = &mut finding.place
+            else {
                 return None;
             };
             let (file, found): (Stamp, DevIno) = stamp(&layer.content, path)?;
-            *key = found;
+            if *key != found {
+                // Another store's file: its generation cannot be asked for without opening it, and 0 stands for any.
+                (*key, *generation) = (found, 0);
+            }
             (file == kept.file).then_some(finding)
         };
         Some(LayerScan {

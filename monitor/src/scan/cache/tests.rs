@@ -41,6 +41,7 @@ fn store(id: &str, owner_uid: u32, ino: u64) -> Store {
         filesystem: "ext4".to_owned(),
         index_directories: Vec::new(),
         layer_directories: Vec::new(),
+        unlisted: Vec::new(),
     }
 }
 

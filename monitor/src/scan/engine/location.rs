@@ -3,12 +3,13 @@
 //! Invariant: a reported name stays below the root and has no NUL; what an archive calls its entry is only its origin.
 //! Both sides of the worker's pipe judge a member by the same path. Used by `run` and by what believes a worker.
 
+use super::read::Opened;
 use crate::model::DevIno;
 use crate::scan::stream::below_root;
 use crate::scan::summary::{ProblemKind, ScanSummary};
 
 /// Where something that is searched lies.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(in crate::scan) struct Location<'a> {
     /// Below the layer's root.
     pub(in crate::scan) path: &'a [u8],
@@ -16,6 +17,8 @@ pub(in crate::scan) struct Location<'a> {
     pub(in crate::scan) member: Option<&'a [u8]>,
     /// The inode that was opened.
     pub(in crate::scan) key: DevIno,
+    /// The file itself, where it is one of a directory: a watch wants its inode's generation.
+    pub(in crate::scan) file: Option<&'a Opened>,
 }
 
 impl Location<'_> {

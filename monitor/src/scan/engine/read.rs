@@ -181,11 +181,30 @@ impl Opened {
         }
     }
 
+    /// The inode's generation, 0 where the file system does not say (`FS_IOC_GETVERSION`, `ioctl_iflags(2)`).
+    pub(super) fn generation(&self) -> u32 {
+        generation(&self.file).unwrap_or(0)
+    }
+
     fn has_changed(&self) -> bool {
         rustix::fs::fstat(&self.file).map_or(true, |stat| {
             change_time(&stat) != self.changed || u64::try_from(stat.st_size).unwrap_or(0) != self.size
         })
     }
+}
+
+#[expect(unsafe_code, reason = "no library wraps this ioctl")]
+fn generation(file: &File) -> Result<u32, Errno> {
+    /// `_IOR('v', 1, long)`, include/uapi/linux/fs.h.
+    const GET_VERSION: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<std::ffi::c_long>(b'v', 1);
+    // A file system writes an `int` although the number says `long`; zeros stand in what it leaves alone.
+    let mut answer = [0_u32; size_of::<std::ffi::c_long>() / size_of::<u32>()];
+    // SAFETY: the kernel writes at most a `long` through the pointer, and there is room for one.
+    unsafe {
+        let request = rustix::ioctl::Updater::<GET_VERSION, _>::new(&mut answer);
+        rustix::ioctl::ioctl(file, request)?;
+    }
+    Ok(answer.first().copied().unwrap_or(0))
 }
 
 /// What reading one file gave.

@@ -77,6 +77,7 @@ impl<'a> Run<'a> {
             path,
             member: None,
             key: opened.key,
+            file: Some(opened),
         };
         let mut head = [0; MAGIC_BYTES];
         let known = if opened.size >= LEAST_ARCHIVE {
@@ -120,6 +121,7 @@ impl<'a> Run<'a> {
                     path: &path,
                     member: None,
                     key,
+                    file: None,
                 };
                 self.stream(&mut tar.content(), &location, summary)?;
             }
@@ -297,6 +299,7 @@ impl<'a> Run<'a> {
             member: location.member.map(<[u8]>::to_vec),
             line: kept.line,
             key: location.key,
+            generation: location.file.map_or(0, read::Opened::generation),
         };
         if let Some(finding) = self.scanner.finding(kept, place, judged) {
             self.findings += 1;

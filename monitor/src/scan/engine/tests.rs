@@ -354,6 +354,19 @@ fn a_file_that_grows_or_cannot_be_read_is_a_problem_and_not_the_end() {
     assert_eq!(scan(layer.0.path()).0.len(), 2, "root reads what modes forbid");
 }
 
+/// What e2fsprogs' `lsattr -v` says of a file: another program's reading of the same number; 0 where it cannot.
+fn generation_of(path: &Path) -> u32 {
+    let said = std::process::Command::new("lsattr")
+        .arg("-v")
+        .arg(path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    said.split_whitespace()
+        .next()
+        .map_or(0, |number| number.parse().unwrap())
+}
+
 #[test]
 fn a_finding_names_layer_inode_and_progress_adds_up() {
     let layer = Layer::new();
@@ -376,6 +389,7 @@ fn a_finding_names_layer_inode_and_progress_adds_up() {
         member: None,
         line: Some(3),
         key: DevIno::of(&metadata),
+        generation: generation_of(&path),
     };
     assert_eq!(findings[0].place, expected);
     assert_eq!((last.files, last.bytes), (summary.files, metadata.size()));

@@ -39,6 +39,7 @@ pub(super) fn file_finding(
         member,
         line,
         key,
+        generation,
         ..
     } = &wire.place
     else {
@@ -56,6 +57,7 @@ pub(super) fn file_finding(
         member,
         line: *line,
         key: *key,
+        generation: *generation,
     };
     let in_text = line.is_some();
     finding(rules, wire, place, (&judged, in_text))
@@ -223,6 +225,7 @@ mod tests {
                     dev: KernelDev(1),
                     ino: 2,
                 },
+                generation: 3,
             },
             known: Vec::new(),
             fingerprint: Fingerprint("0123456789abcdef01234567".to_owned()),

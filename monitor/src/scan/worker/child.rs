@@ -164,12 +164,14 @@ pub(in crate::scan) fn wire(finding: Finding, layer: Option<u32>, image: Option<
             member,
             line,
             key,
+            generation,
             ..
         } => WirePlace::File {
             path: text::printable(&path).to_string(),
             member: member.map(|member| text::printable(&member).to_string()),
             line,
             key,
+            generation,
             layer,
         },
         Place::ImageConfig { field, name, .. } => WirePlace::Config { field, name, image },

@@ -145,6 +145,7 @@ pub(super) enum WirePlace {
         member: Option<String>,
         line: Option<u32>,
         key: DevIno,
+        generation: u32,
         /// The layer's number, in a target.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         layer: Option<u32>,

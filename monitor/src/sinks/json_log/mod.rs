@@ -116,6 +116,7 @@ fn work<O: FnMut() -> Result<File, JsonLogError>>(
                 lost(metrics, "not encodable");
             }
         }
+        inlet.settled.fetch_add(1, Ordering::Release);
     }
     drop(inlet.done);
 }

@@ -21,6 +21,8 @@ pub struct Inventory {
     pub images: BTreeMap<Driver, u64>,
     /// Layers by their store's driver.
     pub layers: BTreeMap<Driver, u64>,
+    /// Layers' directories that no index names, by their store's driver.
+    pub unlisted: BTreeMap<Driver, u64>,
     /// Findings by severity.
     pub findings: BTreeMap<Severity, u64>,
     /// Findings that somebody besides root and the owner can read now, by severity.
@@ -34,6 +36,7 @@ pub(super) struct KnowledgeMetrics {
     stores: Family<One<Driver>, IntGauge>,
     images: Family<One<Driver>, IntGauge>,
     layers: Family<One<Driver>, IntGauge>,
+    unlisted: Family<One<Driver>, IntGauge>,
     findings: Family<One<Severity>, IntGauge>,
     exposed: Family<One<Severity>, IntGauge>,
     provenance: Family<One<Provenance>, IntGauge>,
@@ -54,6 +57,12 @@ impl KnowledgeMetrics {
             )?,
             images: gauges(registry, "layerwatch_images", "Images in the stores.")?,
             layers: gauges(registry, "layerwatch_layers", "Layers in the stores.")?,
+            unlisted: Family::gauges(
+                registry,
+                "layerwatch_unlisted_layers",
+                "Layers' directories that no index names: build caches, layers being written, leftovers.",
+                UNLISTED.iter().copied().map(One),
+            )?,
             findings: gauges(
                 registry,
                 "layerwatch_findings",
@@ -97,6 +106,7 @@ impl KnowledgeMetrics {
         set_all(&self.stores, &inventory.stores);
         set_all(&self.images, &inventory.images);
         set_all(&self.layers, &inventory.layers);
+        set_all(&self.unlisted, &inventory.unlisted);
         set_all(&self.findings, &inventory.findings);
         set_all(&self.exposed, &inventory.exposed);
         set_all(&self.provenance, &inventory.provenance);
@@ -106,6 +116,9 @@ impl KnowledgeMetrics {
         self.errors.add(One(part), 1);
     }
 }
+
+/// Drivers whose stores hold more than their indexes name; containers/storage writes the index first.
+const UNLISTED: [Driver; 1] = [Driver::Overlay2];
 
 fn gauges<A: Label>(
     registry: &Registry,

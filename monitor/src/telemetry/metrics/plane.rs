@@ -113,18 +113,29 @@ fn is_possible(stage: Stage, outcome: StageOutcome) -> bool {
 }
 
 fn is_expected(kind: AlertKind, severity: Severity) -> bool {
-    // Ordinary content is recorded and never alerted.
-    kind != AlertKind::LayerContentRead && state_severity(kind).is_none_or(|fixed| fixed == severity)
+    match kind {
+        // Ordinary content is recorded and never alerted.
+        AlertKind::LayerContentRead => false,
+        // A device is no finding: the alert is high, or low when the kernel refused the open.
+        AlertKind::RawDeviceRead => matches!(severity, Severity::High | Severity::Low),
+        AlertKind::SensitiveLayerRead
+        | AlertKind::ForeignContainerRead
+        | AlertKind::ForeignStoreRead
+        | AlertKind::MonitorBlind
+        | AlertKind::EventsLost
+        | AlertKind::CoverageGap => state_severity(kind).is_none_or(|fixed| fixed == severity),
+    }
 }
 
 /// The severity of an alert about the agent itself; an access's severity is its finding's.
 pub(crate) fn state_severity(kind: AlertKind) -> Option<Severity> {
     match kind {
         AlertKind::MonitorBlind => Some(Severity::Critical),
-        AlertKind::EventsLost => Some(Severity::Medium),
+        AlertKind::EventsLost | AlertKind::CoverageGap => Some(Severity::Medium),
         AlertKind::SensitiveLayerRead
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
-        | AlertKind::LayerContentRead => None,
+        | AlertKind::LayerContentRead
+        | AlertKind::RawDeviceRead => None,
     }
 }

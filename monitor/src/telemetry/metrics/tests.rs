@@ -132,7 +132,7 @@ fn an_event_changes_its_own_series() {
         ("layerwatch_probe_attached{hook=\"rename\"}", 1.0),
         ("layerwatch_tier_info{tier=\"B\"}", 1.0),
         ("layerwatch_stores{driver=\"overlay\"}", 2.0),
-        ("layerwatch_stores{driver=\"vfs\"}", 0.0),
+        ("layerwatch_stores{driver=\"overlay2\"}", 0.0),
         ("layerwatch_image_names{provenance=\"violates\"}", 1.0),
         (
             "layerwatch_knowledge_build_duration_seconds_bucket{le=\"10\"}",

@@ -4,22 +4,28 @@
 //! first. A stored image is judged as if it were pulled again under its name (`docker://NAME`), as CRI-O judges one.
 //! Called for every cached image and name when the inputs or the catalog change.
 
+mod docker;
 mod parts;
 #[cfg(test)]
 mod tests;
 
 use super::inputs::TrustInputs;
 use super::reference::Reference;
-use crate::model::{Decision, Grade, Image, Provenance, Reason, TrustReport, Verdict};
+use crate::model::{Decision, Engine, Grade, Image, Provenance, Reason, TrustReport, Verdict};
 
 /// The registry name that engines give to what was built or loaded here.
 const LOCALHOST: &str = "localhost";
 
-/// Judges `image` under `name`, or under no name where it has none.
+/// Judges `image` of an engine's store under `name`, or under no name where it has none.
+///
+/// Docker asks no policy; what follows is about the others.
 ///
 /// A name of `localhost/` is no origin: where the store knows another name, of a registry, that one is judged, since
 /// anybody who may tag an image could else make it look built here. The same holds for an image without a name.
-pub fn evaluate(inputs: &TrustInputs, image: &Image, name: Option<&str>) -> Verdict {
+pub fn evaluate(inputs: &TrustInputs, engine: Engine, image: &Image, name: Option<&str>) -> Verdict {
+    if engine == Engine::Docker {
+        return verdict(name, docker::parts(inputs, image, name));
+    }
     let mut parts = match name.map(Reference::parse) {
         Some(Ok(reference)) if reference.domain() != LOCALHOST => parts::of_registry_name(inputs, &reference),
         Some(Err(error)) => vec![parts::unusable_name(&error)],

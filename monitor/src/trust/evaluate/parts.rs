@@ -13,7 +13,7 @@ use super::Part;
 use crate::bounded::BoundedError;
 use crate::model::{Decision, Evidence, Provenance, Reason};
 
-fn part(
+pub(super) fn part(
     state: Option<(Provenance, Decision)>,
     code: &str,
     detail: String,
@@ -34,7 +34,7 @@ fn part(
 }
 
 /// The message of an error with those of its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     std::iter::once(error.to_string())
         .chain(causes.map(ToString::to_string))
@@ -88,14 +88,18 @@ pub(super) fn of_local_name(inputs: &TrustInputs, reference: &Reference) -> Vec<
 
 /// An image that has and had no name of a registry, nor any other now.
 pub(super) fn of_no_name(inputs: &TrustInputs) -> Vec<Part> {
-    let mut parts = vec![part(
+    let mut parts = vec![unnamed()];
+    parts.extend(policy_fault(inputs));
+    parts
+}
+
+pub(super) fn unnamed() -> Part {
+    part(
         Some((Provenance::Unknown, Decision::Unknown)),
         "src.unnamed",
         "the image has no name to judge it under".to_owned(),
         None,
-    )];
-    parts.extend(policy_fault(inputs));
-    parts
+    )
 }
 
 pub(super) fn unusable_name(error: &ReferenceError) -> Part {

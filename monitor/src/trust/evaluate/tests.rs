@@ -11,7 +11,7 @@ const SIGNED: &str = r#"{"default":[{"type":"signedBy","keyType":"GPGKeys","keyP
 const LISTED: &str = r#"{"default":[{"type":"insecureAcceptAnything"}],
     "transports":{"docker":{"localhost":[{"type":"reject"}],"bad.example":[{"type":"reject"}]}}}"#;
 
-fn host(files: &[(&str, &str)]) -> TrustInputs {
+pub(super) fn host(files: &[(&str, &str)]) -> TrustInputs {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = root.path().join(path.trim_start_matches('/'));
@@ -28,7 +28,7 @@ fn inputs(policy: &str, registries: &str) -> TrustInputs {
     ])
 }
 
-fn image(names: &[&str], history: &[&str]) -> Image {
+pub(super) fn image(names: &[&str], history: &[&str]) -> Image {
     Image {
         store: StoreId::new("overlay@/s"),
         id: ImageId::new("0"),
@@ -51,7 +51,12 @@ fn check(
     decision: Decision,
     codes: &[&str],
 ) -> Verdict {
-    let verdict = evaluate(inputs, &image(&[name], &[]), Some(name));
+    let verdict = evaluate(
+        inputs,
+        Engine::ContainersStorage,
+        &image(&[name], &[]),
+        Some(name),
+    );
     let found: Vec<&str> = verdict
         .reasons
         .iter()
@@ -287,7 +292,7 @@ fn what_was_made_here_is_local_unless_the_policy_speaks_of_it() {
 fn a_local_name_or_none_does_not_hide_where_an_image_came_from() {
     let inputs = inputs(LISTED, "");
     let state = |names: &[&str], history: &[&str], name: Option<&str>| {
-        let verdict = evaluate(&inputs, &image(names, history), name);
+        let verdict = evaluate(&inputs, Engine::ContainersStorage, &image(names, history), name);
         let codes: Vec<String> = verdict.reasons.into_iter().map(|reason| reason.code).collect();
         (verdict.provenance, codes)
     };
@@ -361,7 +366,7 @@ proptest::proptest! {
     #[test]
     fn a_verdict_is_total_and_has_reasons(name: String, history: String) {
         let inputs = host(&[]);
-        let verdict = evaluate(&inputs, &image(&[&name], &[&history]), Some(&name));
+        let verdict = evaluate(&inputs, Engine::ContainersStorage, &image(&[&name], &[&history]), Some(&name));
         proptest::prop_assert!(!verdict.reasons.is_empty());
         proptest::prop_assert_eq!(verdict.provenance, Provenance::Unknown);
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{check, host, outline, put, read_s};
-use crate::catalog::containers_storage::index;
 use crate::catalog::containers_storage::records::{ContainerRecord, ImageRecord, LayerRecord};
+use crate::catalog::index;
 use crate::catalog::{ProblemKind, refresh};
 
 const LAYERS: &str = include_str!("../../../../../tests/fixtures/containers-storage/layers.json");

@@ -147,10 +147,12 @@ pub(super) fn describe_state(state: &StateReport) -> Pairs {
     let summary = match state.alert {
         AlertKind::MonitorBlind => "Layerwatch does not see what it should",
         AlertKind::EventsLost => "Layerwatch lost events",
+        AlertKind::CoverageGap => "Layerwatch does not watch all that it found",
         AlertKind::SensitiveLayerRead
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
-        | AlertKind::LayerContentRead => "Layerwatch reports a state",
+        | AlertKind::LayerContentRead
+        | AlertKind::RawDeviceRead => "Layerwatch reports a state",
     };
     annotations([
         ("summary", Some(summary.to_owned())),

@@ -3,16 +3,37 @@
 //! Invariant: an id that passes is one plain path component, so that joining it to the store's root stays inside.
 //! Called wherever a record becomes a layer or an image.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use super::problem::{ProblemKind, Problems};
 
 /// Twice what containers/storage makes (64 hex digits), for stores whose caller chose the ids.
 const MAX_ID: usize = 128;
 
 /// Longer than any reference can be: host, repository (255), tag (128) and digest together.
-pub(super) const MAX_NAME: usize = 1024;
+const MAX_NAME: usize = 1024;
+
+/// Names of one image, present or past.
+const MAX_NAMES: usize = 1000;
+
+/// An image's names without absurd ones; what is left out is a problem of `file`.
+pub(super) fn bounded_names<'a>(
+    names: impl ExactSizeIterator<Item = &'a str>,
+    file: &Path,
+    problems: &mut Problems,
+) -> Vec<String> {
+    let mut bad = |cause: String| {
+        problems.add(ProblemKind::BadRecord, file, "read an image's names", &cause);
+    };
+    if names.len() > MAX_NAMES {
+        bad(format!("more than {MAX_NAMES}"));
+    }
+    let (good, long): (Vec<&str>, Vec<&str>) = names.take(MAX_NAMES).partition(|name| name.len() <= MAX_NAME);
+    if let Some(long) = long.first() {
+        bad(format!("a name of {} bytes", long.len()));
+    }
+    good.into_iter().map(str::to_owned).collect()
+}
 
 /// The id, if it can be a directory's name and nothing more.
 pub(super) fn checked_id(id: &str) -> Result<&str, &'static str> {
@@ -32,6 +53,11 @@ pub(super) fn checked_id(id: &str) -> Result<&str, &'static str> {
     }
 }
 
+/// The beginning of an id that is no good, for a message.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
 /// An optional id, which the store leaves out or empty when there is none.
 pub(super) fn present(id: Option<&str>) -> Option<&str> {
     id.filter(|id| !id.is_empty())
@@ -41,18 +67,6 @@ pub(super) fn present(id: Option<&str>) -> Option<&str> {
 pub(super) fn time(text: Option<&str>) -> Option<jiff::Timestamp> {
     const GO_ZERO_TIME: &str = "0001-01-01T00:00:00Z";
     text?.parse().ok().filter(|_| text != Some(GO_ZERO_TIME))
-}
-
-/// The file of a big-data item (`makeBigDataBaseName`, storage/store.go): the key, or `=` and its base64.
-pub(super) fn big_data_file(directory: &Path, key: &str) -> Option<PathBuf> {
-    let plain = key.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.'));
-    let name = if plain {
-        key.to_owned()
-    } else {
-        format!("={}", STANDARD.encode(key))
-    };
-    let is_component = !matches!(name.as_str(), "" | "." | "..") && !name.contains('/') && name.len() <= 255;
-    is_component.then(|| directory.join(name))
 }
 
 #[cfg(test)]
@@ -80,23 +94,6 @@ mod tests {
             (&"a".repeat(129), false),
         ] {
             assert_eq!(checked_id(id).is_ok(), good, "{id:?}");
-        }
-    }
-
-    #[test]
-    fn big_data_keys_become_names_in_the_directory() {
-        for (key, name) in [
-            ("manifest", Some("manifest")),
-            ("sha256:ab", Some("=c2hhMjU2OmFi")),
-            ("manifest-sha256:a", Some("=bWFuaWZlc3Qtc2hhMjU2OmE=")),
-            ("../x", Some("=Li4veA==")),
-            ("..", None),
-            ("", None),
-            // Base64 itself may hold a slash.
-            ("ab?", None),
-        ] {
-            let file = big_data_file(Path::new("/d"), key);
-            assert_eq!(file, name.map(|name| Path::new("/d").join(name)), "{key}");
         }
     }
 

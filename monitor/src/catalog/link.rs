@@ -5,10 +5,11 @@
 //! are known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use super::super::problem::{ProblemKind, Problems};
-use super::Unlinked;
-use crate::catalog::Catalog;
+use super::Catalog;
+use super::problem::{ProblemKind, Problems};
+use super::reading::{Chain, Unlinked};
 use crate::model::{Image, LayerId, LayerKey, LayerState, StoreId};
 
 /// The overlay driver refuses more (`maxDepth`, drivers/overlay/overlay.go).
@@ -18,7 +19,7 @@ const MAX_DEPTH: usize = 500;
 const MAX_STEPS: usize = 1_000_000;
 
 /// Follows the chains of all images and puts them into the catalog.
-pub(in crate::catalog) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
+pub(super) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
     let mut linker = Linker {
         catalog,
         problems: BTreeMap::new(),
@@ -31,11 +32,8 @@ pub(in crate::catalog) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
     } = linker;
     catalog.images.extend(complete);
     for (store, problems) in problems {
-        let root = catalog
-            .store(&store)
-            .map(|store| store.root.clone())
-            .unwrap_or_default();
-        catalog.problems.extend(problems.into_list(&root));
+        let listed = problems.into_list(&root_of(catalog, &store));
+        catalog.problems.extend(listed);
     }
     for layer in catalog.layers.values_mut() {
         layer.state = match layer.state {
@@ -44,6 +42,13 @@ pub(in crate::catalog) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
             kept @ (LayerState::Dangling | LayerState::Container | LayerState::Incomplete) => kept,
         };
     }
+}
+
+fn root_of(catalog: &Catalog, store: &StoreId) -> PathBuf {
+    catalog
+        .store(store)
+        .map(|store| store.root.clone())
+        .unwrap_or_default()
 }
 
 struct Linker<'a> {
@@ -57,10 +62,10 @@ struct Linker<'a> {
 impl Linker<'_> {
     fn link(&mut self, unlinked: Unlinked) -> Image {
         let mut image = unlinked.image;
-        image.layers = unlinked
-            .top
-            .map(|top| self.follow(&image.store, top))
-            .unwrap_or_default();
+        image.layers = match unlinked.chain {
+            Chain::Top(top) => self.follow(&image.store, top),
+            Chain::Whole(layers) => self.check(&image.store, layers),
+        };
         let mut seen: BTreeSet<LayerId> = image.layers.iter().cloned().collect();
         image.mapped_layers = Vec::new();
         for top in unlinked.mapped_tops {
@@ -70,6 +75,31 @@ impl Linker<'_> {
                 .extend(chain.into_iter().filter(|id| seen.insert(id.clone())));
         }
         image
+    }
+
+    /// A chain that the image itself names.
+    fn check(&mut self, store: &StoreId, layers: Vec<LayerId>) -> Vec<LayerId> {
+        let mut checked = Vec::new();
+        for id in layers {
+            if self.steps_left == 0 {
+                self.report(store, &id, ProblemKind::TooLarge);
+                break;
+            }
+            self.steps_left -= 1;
+            self.reach(store, &id);
+            checked.push(id);
+        }
+        checked
+    }
+
+    /// Marks a layer as part of an image; the layer below it.
+    fn reach(&mut self, store: &StoreId, id: &LayerId) -> Option<LayerId> {
+        let layer = self.catalog.lent_layer(store, id);
+        if layer.is_none() {
+            self.report(store, id, ProblemKind::MissingLayer);
+        }
+        self.reached.extend(layer.map(|layer| layer.key.clone()));
+        layer.and_then(|layer| layer.parent.clone())
     }
 
     /// The chain that ends in `top`, base first, as far as it can be followed.
@@ -87,12 +117,7 @@ impl Linker<'_> {
                 break;
             }
             self.steps_left -= 1;
-            let layer = self.catalog.lent_layer(store, &id);
-            if layer.is_none() {
-                self.report(store, &id, ProblemKind::MissingLayer);
-            }
-            self.reached.extend(layer.map(|layer| layer.key.clone()));
-            next = layer.and_then(|layer| layer.parent.clone());
+            next = self.reach(store, &id);
             chain.push(id);
         }
         chain.reverse();
@@ -100,15 +125,9 @@ impl Linker<'_> {
     }
 
     fn report(&mut self, store: &StoreId, layer: &LayerId, kind: ProblemKind) {
-        let root = self
-            .catalog
-            .store(store)
-            .map(|store| store.root.clone())
-            .unwrap_or_default();
-        let problems = self
-            .problems
-            .entry(store.clone())
-            .or_insert_with(|| Problems::of(store));
+        let root = root_of(self.catalog, store);
+        let problems = self.problems.entry(store.clone());
+        let problems = problems.or_insert_with(|| Problems::of(store));
         problems.add(kind, &root, "follow an image's layers", layer.as_str());
     }
 }

@@ -1,21 +1,21 @@
-//! Reading one index file: a JSON array of records.
+//! Reading one index file of JSON: an array of records, or what the caller's parser makes of it.
 //!
 //! Invariant: bounded in bytes, records and depth; never panics; what stands before a damage is kept and the damage is
-//! named with the file and its offset. A record of the wrong shape is passed over alone. Called by layers and images.
+//! named with the file and its offset. A record of the wrong shape is passed over alone. Called by the engines' modules.
 
 use std::path::Path;
 
 use serde::Deserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, SeqAccess, Visitor};
 
-use super::super::problem::{ProblemKind, Problems, chain};
+use super::problem::{ProblemKind, Problems, chain};
 use crate::bounded::{self, BoundedError};
 
 /// About 50 000 layers; engines are unusable long before.
 const FILE_LIMIT: u64 = 32 << 20;
 
 /// Records of one index.
-const RECORD_LIMIT: usize = 50_000;
+pub(super) const RECORD_LIMIT: usize = 50_000;
 
 /// A file that was replaced while it was read is whole at the next try.
 const TRIES: usize = 3;
@@ -37,8 +37,17 @@ impl<T> Index<T> {
     }
 }
 
-/// Reads the file; a missing one has no records.
+/// Reads an array of records; a missing file has none.
 pub(super) fn read<T: DeserializeOwned>(file: &Path, problems: &mut Problems) -> Index<T> {
+    read_by(parse, file, problems)
+}
+
+/// Reads what a parser makes of the file; a missing one is empty.
+pub(super) fn read_by<T>(
+    parse: impl Fn(&[u8]) -> Parsed<T>,
+    file: &Path,
+    problems: &mut Problems,
+) -> Index<T> {
     let mut last: Option<(Vec<u8>, Parsed<T>)> = None;
     for _ in 0..TRIES {
         let bytes = match bounded::read(file, FILE_LIMIT) {
@@ -89,18 +98,37 @@ pub(super) struct Parsed<T> {
     pub(super) damage: Option<String>,
 }
 
-/// Parses an index; an empty file and `null` are empty indexes, as they are for the engines.
+impl<T> Default for Parsed<T> {
+    fn default() -> Self {
+        Self {
+            records: Vec::new(),
+            bad_records: Vec::new(),
+            damage: None,
+        }
+    }
+}
+
+/// Parses an array of records; an empty file and `null` are empty indexes, as they are for the engines.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Parsed<T> {
-    let mut parsed = Parsed {
-        records: Vec::new(),
-        bad_records: Vec::new(),
-        damage: None,
-    };
+    parse_by(bytes, |parsed, deserializer| {
+        Records(parsed).deserialize(deserializer)
+    })
+}
+
+/// A reader of JSON text that is in memory.
+pub(super) type JsonBytes<'a> = serde_json::Deserializer<serde_json::de::SliceRead<'a>>;
+
+/// Parses by a visitor that puts what it has read so far into `Parsed`.
+pub(super) fn parse_by<'a, T>(
+    bytes: &'a [u8],
+    read: impl FnOnce(&mut Parsed<T>, &mut JsonBytes<'a>) -> serde_json::Result<()>,
+) -> Parsed<T> {
+    let mut parsed = Parsed::default();
     if bytes.is_empty() {
         return parsed;
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let result = Records(&mut parsed).deserialize(&mut deserializer);
+    let result = read(&mut parsed, &mut deserializer);
     if let Err(error) = result.and_then(|()| deserializer.end()) {
         let offset = offset_of(bytes, error.line(), error.column());
         parsed.damage = Some(format!("{error} (offset {offset} of {} bytes)", bytes.len()));

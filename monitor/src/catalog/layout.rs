@@ -1,0 +1,99 @@
+//! Where a store of each engine and driver keeps its indexes and its layers, below its root.
+//!
+//! Invariant: a table of what the engines do (storage/store.go of containers/storage, layer/filestore.go and
+//! image/store.go of moby); nothing is looked at here. Used by the readers and by the watch.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::{Driver, Engine};
+
+/// A directory in which a commit of a layer or an image shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Index {
+    /// Below the store's root.
+    pub(super) path: String,
+    /// Which of its entries matter.
+    pub(super) entries: Entries,
+}
+
+/// Entries of an index directory whose change changes what a store holds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Entries {
+    /// Files of these names, which are replaced by rename.
+    Named(&'static [&'static str]),
+    /// Entries that are named by a SHA-256, which come by rename and go.
+    Digests,
+}
+
+impl Entries {
+    /// Whether a name is one of them.
+    pub(super) fn contain(self, name: &str) -> bool {
+        match self {
+            Self::Named(names) => names.contains(&name),
+            Self::Digests => is_sha256_hex(name),
+        }
+    }
+}
+
+/// 64 lower-case hex digits.
+pub(super) fn is_sha256_hex(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The index directories of a store.
+pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
+    let driver = driver.as_str();
+    let index = |path: String, entries| Index { path, entries };
+    match engine {
+        Engine::ContainersStorage => vec![
+            index(
+                format!("{driver}-layers"),
+                Entries::Named(&["layers.json", "volatile-layers.json"]),
+            ),
+            index(format!("{driver}-images"), Entries::Named(&["images.json"])),
+        ],
+        Engine::Docker => vec![
+            index(format!("image/{driver}"), Entries::Named(&["repositories.json"])),
+            index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
+            index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
+        ],
+        Engine::Containerd => Vec::new(),
+    }
+}
+
+/// The directory in which the layers' own directories lie.
+pub(super) fn home(driver: Driver) -> &'static str {
+    driver.as_str()
+}
+
+/// Where a layer's content lies in its own directory.
+pub(super) fn content(driver: Driver, directory: &Path) -> PathBuf {
+    match driver {
+        Driver::Overlay | Driver::Overlay2 => directory.join("diff"),
+        Driver::Vfs | Driver::Btrfs | Driver::Zfs => directory.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_commits_counts() {
+        let digest = "ab".repeat(32);
+        for (entries, name, counts) in [
+            (Entries::Named(&["repositories.json"]), "repositories.json", true),
+            (
+                Entries::Named(&["repositories.json"]),
+                ".tmp-repositories.json1",
+                false,
+            ),
+            (Entries::Digests, digest.as_str(), true),
+            (Entries::Digests, &format!(".tmp-{digest}1"), false),
+            (Entries::Digests, &format!("{digest}-1-removing"), false),
+            (Entries::Digests, &digest.to_uppercase(), false),
+        ] {
+            assert_eq!(entries.contain(name), counts, "{name}");
+        }
+    }
+}

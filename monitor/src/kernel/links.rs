@@ -1,0 +1,120 @@
+//! The ends of attached programs: what holds a program at its hook, and what keeps it there without the agent.
+//!
+//! Invariant: dropping a link detaches its program, unless it is pinned. Used by `attach`.
+
+use std::path::Path;
+
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::{BtfTracePoint, FExit, KProbe, Lsm, Program};
+use aya::{Btf, programs::kprobe::KProbeLink};
+
+use super::attach::{KernelError, failed};
+use super::places::Attachment;
+
+/// One program's hold on its hook.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// A link of the kernel's own, which can be pinned.
+    Own(FdLink),
+    /// A kprobe on a kernel without such links (before 5.15).
+    Perf(#[expect(dead_code, reason = "held for its end alone")] KProbeLink),
+    /// Pinned: it stays when this is dropped.
+    Pinned(PinnedLink),
+}
+
+impl Link {
+    /// Loads a program and attaches it.
+    pub(super) fn attach(
+        program: &mut Program,
+        name: &'static str,
+        at: Attachment,
+        btf: &Btf,
+    ) -> Result<Self, KernelError> {
+        let link = match at {
+            Attachment::Lsm(hook) => {
+                let program: &mut Lsm = program.try_into().map_err(failed("find", name))?;
+                program.load(hook, btf).map_err(failed("load", name))?;
+                let link = program.attach().and_then(|link| program.take_link(link));
+                link.map_err(failed("attach", name))?.into()
+            }
+            Attachment::Fexit(function) => {
+                let program: &mut FExit = program.try_into().map_err(failed("find", name))?;
+                program.load(function, btf).map_err(failed("load", name))?;
+                let link = program.attach().and_then(|link| program.take_link(link));
+                link.map_err(failed("attach", name))?.into()
+            }
+            Attachment::Tracepoint => {
+                let program: &mut BtfTracePoint = program.try_into().map_err(failed("find", name))?;
+                program.load(name, btf).map_err(failed("load", name))?;
+                let link = program.attach().and_then(|link| program.take_link(link));
+                link.map_err(failed("attach", name))?.into()
+            }
+            Attachment::Kprobe(function) => {
+                let program: &mut KProbe = program.try_into().map_err(failed("find", name))?;
+                program.load().map_err(failed("load", name))?;
+                return kprobe(program, name, function);
+            }
+        };
+        Ok(Self::Own(link))
+    }
+
+    /// Opens a pinned one.
+    pub(super) fn open(path: &Path, name: &'static str) -> Result<Self, KernelError> {
+        let link = PinnedLink::from_pin(path).map_err(|source| KernelError::Pin {
+            operation: "open",
+            what: name,
+            source: Box::new(source),
+        })?;
+        Ok(Self::Pinned(link))
+    }
+
+    /// Keeps the program at its hook when the agent ends.
+    pub(super) fn pin(self, path: &Path, name: &'static str) -> Result<Self, KernelError> {
+        match self {
+            Self::Own(link) => {
+                let pinned = link.pin(path).map_err(|source| KernelError::Pin {
+                    operation: "pin",
+                    what: name,
+                    source: Box::new(source),
+                })?;
+                Ok(Self::Pinned(pinned))
+            }
+            Self::Perf(_) => Err(KernelError::Unfit {
+                program: name,
+                reason: "this kernel cannot keep a kprobe without the agent",
+            }),
+            pinned @ Self::Pinned(_) => Ok(pinned),
+        }
+    }
+
+    /// Lets go of the hook, pinned or not.
+    pub(super) fn detach(self, name: &'static str) -> Result<(), KernelError> {
+        match self {
+            Self::Own(_) | Self::Perf(_) => Ok(()),
+            Self::Pinned(link) => match link.unpin() {
+                Ok(link) => {
+                    drop(link);
+                    Ok(())
+                }
+                Err(source) => Err(KernelError::Pin {
+                    operation: "unpin",
+                    what: name,
+                    source: Box::new(source),
+                }),
+            },
+        }
+    }
+}
+
+fn kprobe(program: &mut KProbe, name: &'static str, function: &'static str) -> Result<Link, KernelError> {
+    let mut attach = || {
+        let link = program.attach(function, 0);
+        link.and_then(|link| program.take_link(link))
+            .map_err(failed("attach", name))
+    };
+    // The library's conversion detaches what it cannot convert.
+    match FdLink::try_from(attach()?) {
+        Ok(link) => Ok(Link::Own(link)),
+        Err(_no_link) => Ok(Link::Perf(attach()?)),
+    }
+}

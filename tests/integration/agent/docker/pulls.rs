@@ -1,0 +1,164 @@
+//! What comes into Docker's store is reported once, as what it is, and watched without a restart.
+
+use anyhow::{Context, Result};
+use layerwatch_tests::scene::{Agent, KEY, cat_as};
+use serde_json::{Value, json};
+
+use super::super::image_of;
+use super::{docker_ready, scene};
+
+const NOBODY: u32 = 65534;
+
+/// What Docker itself says of an image: id, layers, the digest that the registry gave.
+fn inspected(docker: &layerwatch_tests::scene::Docker, name: &str) -> Result<Value> {
+    let shown: Value = serde_json::from_str(&docker.run(&["image", "inspect", name])?)?;
+    let hex = |id: &Value| {
+        id.as_str()
+            .and_then(|id| id.strip_prefix("sha256:"))
+            .map(str::to_owned)
+    };
+    let digest = shown[0]["RepoDigests"][0]
+        .as_str()
+        .and_then(|digest| digest.split_once('@'));
+    Ok(json!({
+        "id": hex(&shown[0]["Id"]).context("an image id")?,
+        "digest": digest.map(|(_, digest)| digest),
+        "layers": shown[0]["RootFS"]["Layers"],
+    }))
+}
+
+#[test]
+fn pull_tag_and_load_are_one_record_each() -> Result<()> {
+    if !docker_ready("docker pull records")? {
+        return Ok(());
+    }
+    let (scene, docker, name) = scene(true)?;
+    let agent = Agent::start_on_docker(&scene, &docker, &[])?;
+    let archive = scene.path().join("image.tar");
+    let archive = archive.to_str().context("the path is text")?;
+    let digest = || -> Result<String> {
+        let inspected = inspected(&docker, &name)?;
+        let repository = name.rsplit_once(':').context("a tag")?.0;
+        let digest = inspected["digest"].as_str().context("a digest")?;
+        Ok(format!("{repository}@{digest}"))
+    };
+
+    docker.run(&["pull", "-q", &name])?;
+    let pulled = agent.wait_for("pull", 1)?.remove(0);
+    assert_eq!(image_of(&pulled), inspected(&docker, &name)?);
+    assert_eq!(
+        (&pulled["arrival"], &pulled["new_layers"]),
+        (&json!("pulled"), &json!(2))
+    );
+    assert_eq!(pulled["names"], json!([name]));
+    assert_eq!(pulled["process"]["comm"], "dockerd");
+    assert_eq!(
+        pulled["subject"],
+        json!({"uid": 0, "user": "root", "loginuid": null})
+    );
+    // A registry on loopback is insecure for Docker without any configuration.
+    assert_eq!(pulled["trust"]["provenance"], "weak-path");
+    let by_digest = digest()?;
+
+    docker.run(&["tag", &name, "own/alias:1"])?;
+    let tagged = agent.wait_for("pull", 2)?.remove(1);
+    assert_eq!(
+        (&tagged["arrival"], &tagged["new_layers"]),
+        (&json!("tagged"), &json!(0))
+    );
+    assert_eq!(tagged["names"], json!([name, "docker.io/own/alias:1"]));
+
+    // The same image from an archive, when it is gone.
+    docker.run(&["save", "-o", archive, "own/alias:1"])?;
+    docker.run(&["rmi", "-f", &name, "own/alias:1"])?;
+    agent.wait_for_metric("layerwatch_images{driver=\"overlay2\"}", 0.0)?;
+    wait_for_images(&agent, 0.0)?;
+    docker.run(&["load", "-q", "-i", archive])?;
+    let loaded = agent.wait_for("pull", 3)?.remove(2);
+    assert_eq!(
+        (&loaded["arrival"], &loaded["new_layers"]),
+        (&json!("loaded"), &json!(2))
+    );
+    assert_eq!(loaded["names"], json!(["docker.io/own/alias:1"]));
+    assert_eq!(loaded["image"]["digest"], Value::Null);
+    assert_eq!(loaded["trust"]["provenance"], "local");
+
+    // By digest, of what is there: Docker writes down a name that is no tag.
+    docker.run(&["rmi", "-f", "own/alias:1"])?;
+    wait_for_images(&agent, 0.0)?;
+    docker.run(&["pull", "-q", &by_digest])?;
+    let by_digest_pulled = agent.wait_for("pull", 4)?.remove(3);
+    assert_eq!(
+        (&by_digest_pulled["arrival"], &by_digest_pulled["names"]),
+        (&json!("pulled"), &json!([by_digest]))
+    );
+
+    // What is there already is no arrival.
+    docker.run(&["pull", "-q", &by_digest])?;
+    docker.run(&["tag", &by_digest, "last:1"])?;
+    let pulls = agent.wait_for("pull", 5)?;
+    assert_eq!(pulls.len(), 5, "{pulls:#?}");
+    Ok(())
+}
+
+fn wait_for_images(agent: &Agent, count: f64) -> Result<()> {
+    let series = "layerwatch_images{driver=\"overlay2\"}";
+    let settled = || agent.metric(series).filter(|value| (value - count).abs() < 0.5);
+    layerwatch_tests::wait_until(
+        "the number of images",
+        std::time::Duration::from_secs(30),
+        settled,
+    )?;
+    Ok(())
+}
+
+#[test]
+fn a_build_is_reported_and_its_cache_is_counted() -> Result<()> {
+    if !docker_ready("docker build records")? {
+        return Ok(());
+    }
+    let (scene, docker, _) = scene(true)?;
+    let agent = Agent::start_on_docker(&scene, &docker, &[])?;
+    let context = scene.path().join("tree");
+    std::fs::write(
+        context.join("Dockerfile"),
+        "FROM scratch\nCOPY etc/motd /one\nCOPY etc/motd /two\n",
+    )?;
+    let context = context.to_str().context("the path is text")?;
+    let build = ["build", "-q", "-t", "own/built:1", context];
+    docker.run_with(&[("DOCKER_BUILDKIT", "1")], &build)?;
+    let arrived = agent.wait_for("pull", 1)?.remove(0);
+    assert_eq!(
+        (&arrived["arrival"], &arrived["new_layers"]),
+        (&json!("loaded"), &json!(2))
+    );
+    assert_eq!(image_of(&arrived), inspected(&docker, "own/built:1")?);
+    assert_eq!(arrived["trust"]["provenance"], "local");
+    // BuildKit's own layers have no entry in Docker's index.
+    agent.wait_for_metric("layerwatch_unlisted_layers{driver=\"overlay2\"}", 1.0)?;
+    assert_eq!(
+        agent.metric("layerwatch_knowledge_errors_total{reason=\"catalog\"}"),
+        Some(0.0)
+    );
+    assert_eq!(agent.of_kind("pull")?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_layer_is_watched_as_soon_as_it_is_pulled() -> Result<()> {
+    if !docker_ready("docker pull is armed")? {
+        return Ok(());
+    }
+    let (scene, docker, name) = scene(true)?;
+    let agent = Agent::start_on_docker(&scene, &docker, &[])?;
+    docker.run(&["pull", "-q", &name])?;
+    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
+    docker.misconfigure()?;
+    cat_as(NOBODY, &docker.find(KEY)?.remove(0))?;
+    let alert = agent.wait_for("alert", 1)?.remove(0);
+    assert_eq!(
+        (&alert["subject"]["uid"], &alert["images"][0]["name"]),
+        (&json!(NOBODY), &json!(name))
+    );
+    Ok(())
+}

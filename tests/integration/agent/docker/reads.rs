@@ -1,0 +1,150 @@
+//! Reads of files in Docker's layers: whose they are, and which of them are fine.
+
+use anyhow::{Context, Result};
+use layerwatch_tests::scene::{Agent, KEY, cat_as};
+use layerwatch_tests::wait_until;
+use serde_json::{Value, json};
+
+use super::{docker_ready, watched};
+
+const NOBODY: u32 = 65534;
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+
+#[test]
+fn a_read_of_a_deleted_key_is_an_alert_with_dockers_layer_and_image() -> Result<()> {
+    if !docker_ready("docker read of a deleted key")? {
+        return Ok(());
+    }
+    let (_scene, docker, name, agent) = watched(true, &[])?;
+    docker.misconfigure()?;
+    judged_after(&agent, jiff::Timestamp::now())?;
+    cat_as(NOBODY, &docker.find(KEY)?.remove(0))?;
+    let alert = agent.wait_for("alert", 1)?.remove(0);
+    let image: Value = serde_json::from_str(&docker.run(&["image", "inspect", &name])?)?;
+    let image = &image[0];
+    let chain = image["RootFS"]["Layers"][0]
+        .as_str()
+        .and_then(|id| id.strip_prefix("sha256:"));
+    let store = format!("overlay2@{}", docker.root().display());
+    let expected = json!({
+        "alert": "SensitiveLayerRead",
+        "severity": "critical",
+        "uid": NOBODY,
+        "layer": {"engine": "docker", "store": store, "id": chain, "diff_id": image["RootFS"]["Layers"][0]},
+        "image": image["Id"],
+        "name": name,
+        "path_in_layer": KEY,
+        "shadowed": true,
+        "readers": [{"who": "world"}],
+        "remedy": format!("chmod 710 {}", docker.root().display()),
+        "provenance": "weak-path",
+    });
+    let found = json!({
+        "alert": alert["alert"],
+        "severity": alert["severity"],
+        "uid": alert["subject"]["uid"],
+        "layer": alert["layer"],
+        "image": format!("sha256:{}", alert["images"][0]["id"].as_str().context("an id")?),
+        "name": alert["images"][0]["name"],
+        "path_in_layer": alert["access"]["path_in_layer"],
+        "shadowed": alert["finding"]["shadowed"],
+        "readers": alert["exposure"]["readers"],
+        "remedy": alert["exposure"]["remedy"],
+        "provenance": alert["trust"]["provenance"],
+    });
+    assert_eq!(found, expected);
+    assert_eq!(agent.of_kind("alert")?.len(), 1);
+    Ok(())
+}
+
+/// Waits until the agent has judged exposure after a moment.
+fn judged_after(agent: &Agent, moment: jiff::Timestamp) -> Result<()> {
+    let built = "layerwatch_knowledge_last_success_timestamp_seconds";
+    let second = i32::try_from(moment.as_second() + 1)?;
+    agent.wait_for_metric(built, f64::from(second)).map(drop)
+}
+
+/// The accesses to the key that were recorded for a program.
+fn recorded(agent: &Agent, comm: &str) -> Result<Vec<Value>> {
+    let lines = agent.of_kind("access")?.into_iter();
+    let of_key =
+        lines.filter(|line| line["access"]["path_in_layer"] == KEY && line["process"]["comm"] == comm);
+    Ok(of_key.collect())
+}
+
+#[test]
+fn a_container_that_reads_its_own_files_is_counted_and_not_alerted() -> Result<()> {
+    if !docker_ready("docker container reads its own")? {
+        return Ok(());
+    }
+    // Counted in both cases, and told with `--verbose`.
+    for verbose in [&[][..], &["--verbose"]] {
+        let (_scene, docker, name, agent) = watched(false, verbose)?;
+        for user in ["0", "1000"] {
+            let read = ["/bin/cat", "/etc/secret.key"];
+            let shown = docker.run_in(&["--user", user], &name, &read)?;
+            assert!(shown.contains("PRIVATE KEY"), "{shown}");
+        }
+        let own = "layerwatch_sanctioned_total{sanction=\"own-root-file-system\"}";
+        let counted = || agent.metric(own).filter(|count| *count >= 2.0);
+        wait_until("both reads are counted", DEADLINE, counted)
+            .with_context(|| format!("{:#?}", agent.lines()))?;
+        let told = recorded(&agent, "cat")?;
+        let told = told.iter().map(|line| {
+            json!({"uid": line["subject"]["uid"], "sanction": line["sanction"], "via": line["access"]["via"]})
+        });
+        let own = |uid| json!({"uid": uid, "sanction": "own-root-file-system", "via": "overlay"});
+        let expected = if verbose.is_empty() {
+            vec![]
+        } else {
+            vec![own(0), own(1000)]
+        };
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+        assert_eq!(agent.of_kind("alert")?, Vec::<Value>::new());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_container_that_reaches_into_the_store_is_alerted() -> Result<()> {
+    if !docker_ready("docker container reaches out")? {
+        return Ok(());
+    }
+    let (_scene, docker, name, agent) = watched(false, &[])?;
+    let key = docker.find(KEY)?.remove(0);
+    let below = key.strip_prefix(docker.root())?.display().to_string();
+    let mount = format!("{}:/host:ro", docker.root().display());
+    // The shell itself opens the file and stays, so that its container can be told.
+    let script = format!("while read line; do echo \"$line\"; done < /host/{below}; exec /bin/cat");
+    let container = docker.run(&[
+        "run",
+        "--detach",
+        "--interactive",
+        "--network",
+        "none",
+        "--ulimit",
+        "nofile=1024:1024",
+        "--volume",
+        &mount,
+        &name,
+        "/bin/sh",
+        "-c",
+        &script,
+    ])?;
+    let alert = agent.wait_for("alert", 1)?.remove(0);
+    docker.run(&["rm", "--force", &container])?;
+    assert_eq!(
+        (&alert["alert"], &alert["subject"]["uid"], &alert["access"]["via"]),
+        (&json!("ForeignContainerRead"), &json!(0), &json!("direct"))
+    );
+    assert_eq!(
+        (&alert["container"]["id"], &alert["container"]["runtime"]),
+        (&json!(container), &json!("docker"))
+    );
+    assert_eq!(
+        (&alert["layer"]["engine"], &alert["images"][0]["name"]),
+        (&json!("docker"), &json!(name))
+    );
+    assert_eq!(agent.of_kind("alert")?.len(), 1);
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! A real dockerd on a data root of its own, with nothing of the machine's.
+//!
+//! Invariant: it runs in a mount namespace of its own, so that its mounts go with it, and with an empty `/run`, so that
+//! it starts its own containerd and leaves nothing there; it has no network. Used by the integration tests.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Scene;
+use crate::{Process, output, tool};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// What a Docker of tests needs.
+pub const DOCKER: [&str; 4] = ["dockerd", "containerd", "runc", "unshare"];
+
+/// `$@` is what the daemon is started with.
+const START: &str = "mount -t tmpfs tmpfs /run && exec dockerd \"$@\"";
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Docker {
+    client: Client,
+    driver: &'static str,
+    #[expect(dead_code, reason = "ends with the value")]
+    process: Process,
+}
+
+impl Docker {
+    /// Starts a daemon with a graph driver in the scene's directory.
+    pub fn start(scene: &Scene, driver: &'static str) -> Result<Self> {
+        let directory = scene.path().join("docker");
+        std::fs::create_dir_all(&directory)?;
+        let config = directory.join("daemon.json");
+        let key = directory.join("key.json");
+        std::fs::write(
+            &config,
+            serde_json::json!({"deprecated-key-path": key}).to_string(),
+        )?;
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "sh", "-c", START, "sh"])
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .args(["--storage-driver", driver]);
+        for (flag, name) in [
+            ("--config-file", "daemon.json"),
+            ("--data-root", "data"),
+            ("--exec-root", "exec"),
+            ("--pidfile", "pid"),
+        ] {
+            command.arg(flag).arg(directory.join(name));
+        }
+        command
+            .arg("--host")
+            .arg(format!("unix://{}", directory.join("sock").display()));
+        let mut process = Process::start(&mut command, &directory.join("log"))?;
+        let client = Client { directory };
+        process.wait_until("dockerd answers", DEADLINE, || client.run(&["version"]).ok())?;
+        Ok(Self {
+            client,
+            driver,
+            process,
+        })
+    }
+
+    /// The data root.
+    pub fn root(&self) -> PathBuf {
+        self.client.directory.join("data")
+    }
+
+    /// Runs the client; what it printed, without the line's end.
+    pub fn run(&self, arguments: &[&str]) -> Result<String> {
+        self.client.run(arguments)
+    }
+
+    /// The same with variables in the client's environment.
+    pub fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Result<String> {
+        self.client.run_with(environment, arguments)
+    }
+
+    /// Runs a program of an image in a container without network; what it printed.
+    pub fn run_in(&self, options: &[&str], image: &str, program: &[&str]) -> Result<String> {
+        // Without CAP_SYS_RESOURCE nobody may raise the limit on open files, as Docker would.
+        let run = ["run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024"];
+        self.run(&[&run, options, &[image], program].concat())
+    }
+
+    /// The files of this name in the layers' content.
+    pub fn find(&self, path_in_layer: &str) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for layer in std::fs::read_dir(self.layers()).context("list the layers")? {
+            let file = layer?.path().join("diff").join(path_in_layer);
+            if std::fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
+                found.push(file);
+            }
+        }
+        Ok(found)
+    }
+
+    fn layers(&self) -> PathBuf {
+        self.root().join(self.driver)
+    }
+
+    /// Opens the way to every layer for every user, as Docker 20.10.3 to 20.10.8 had it.
+    pub fn misconfigure(&self) -> Result<()> {
+        let layers = std::fs::read_dir(self.layers())?.collect::<Result<Vec<_>, _>>()?;
+        let layers = layers.iter().map(std::fs::DirEntry::path);
+        for directory in [self.root(), self.layers()].into_iter().chain(layers) {
+            std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o711))
+                .with_context(|| format!("open {}", directory.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// The client of a daemon.
+#[derive(Debug)]
+struct Client {
+    directory: PathBuf,
+}
+
+impl Client {
+    fn run(&self, arguments: &[&str]) -> Result<String> {
+        self.run_with(&[], arguments)
+    }
+
+    fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(program());
+        let socket = format!("unix://{}", self.directory.join("sock").display());
+        command
+            .args(["--host", &socket])
+            .args(arguments)
+            .envs(environment.iter().copied());
+        let output = output(command.env("DOCKER_CONFIG", self.directory.join("client")))?;
+        ensure!(
+            output.status.success(),
+            "docker {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+}
+
+/// The client that came with the daemon; another one on the search path may be of any age.
+fn program() -> PathBuf {
+    let beside = tool("dockerd").and_then(|daemon| Some(daemon.parent()?.parent()?.join("bin/docker")));
+    beside
+        .filter(|client| client.is_file())
+        .unwrap_or_else(|| Path::new("docker").to_owned())
+}

@@ -15,6 +15,7 @@ mod examples;
 mod image_config;
 mod redact;
 mod rules;
+mod shape;
 mod stream;
 mod summary;
 mod target;
@@ -28,8 +29,9 @@ pub use error::ScanError;
 pub use examples::{ExampleFault, example_faults};
 pub use redact::FingerprintKey;
 pub use rules::{Rule, RuleError, RuleFile, RuleSet};
+pub use shape::{ImageShape, Layout, Shape};
 pub use summary::{LayerRequest, LayerScan, Problem, ProblemKind, Progress, ScanSummary, SkipReason};
-pub use target::{Effect, ImageShape, Layout, Shadow, Shape, TargetFinding, TargetScan};
+pub use target::{Effect, Shadow, TargetFinding, TargetScan};
 pub use visibility::{permissions_differ, visibility};
 pub use worker::{ImageRequest, ScanWorker, TargetRequest, WorkerOptions, worker_main};
 

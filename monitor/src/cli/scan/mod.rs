@@ -1,6 +1,6 @@
 //! `layerwatch scan`: secrets in directories, archives and layouts, in images of the stores, or in all that is cached.
 //!
-//! `gather` scans, `row` is one finding, `report` all of it in each format, `sarif` one of them, `baseline` what was
+//! `gather` and `stores` scan, `row` is one finding, `report` all of it in each format, `sarif` one of them, `baseline` what was
 //! accepted before. Invariant: an interrupted or failed scan prints what it found so far, says so, and does not end
 //! like a clean one.
 
@@ -9,6 +9,7 @@ mod gather;
 mod report;
 mod row;
 mod sarif;
+mod stores;
 
 use std::path::PathBuf;
 

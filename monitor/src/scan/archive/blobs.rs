@@ -4,7 +4,6 @@
 //! part lies before the last one, a bounded number of times; the index of a tar is bounded. Used by `archive`.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,40 +11,18 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::super::stream::decode::{Limit, decoder};
-use super::super::stream::peek::Peeked;
+use super::super::shape::Layout;
+use super::super::stream::decode::decoder;
+use super::super::stream::limit::Limit;
 use super::super::stream::section::Section;
-use super::super::stream::tar::{Kind, Tar};
-use super::super::stream::{Fault, MAGIC_BYTES, Magic, Stream, below_root, fill, magic};
+use super::super::stream::{MAGIC_BYTES, Magic, Stream, fill, magic};
 use super::super::summary::{ProblemKind, ScanSummary};
-use super::super::target::Layout;
+use super::index::{Index, Part};
 
-/// Entries of an image archive; one that has more is taken for a layer.
-const MAX_PARTS: usize = 65_536;
 /// The largest document that is read.
-const MAX_DOCUMENT: u64 = 8 << 20;
-/// What is kept of documents of a packed archive, all together.
-const MAX_DOCUMENTS: u64 = 32 << 20;
+pub(super) const MAX_DOCUMENT: u64 = 8 << 20;
 /// How often a packed archive is decoded again from its beginning.
 const MAX_RESTARTS: usize = 128;
-/// How many links between names are followed: docker writes a layer that is there already as a link.
-const MAX_LINKS: usize = 4;
-
-/// Where a part lies in a tar.
-#[derive(Clone, Debug, Default)]
-struct Part {
-    offset: u64,
-    size: u64,
-    /// Another name.
-    link: Option<Vec<u8>>,
-    /// The content, where it was a document in a packed tar.
-    document: Option<Vec<u8>>,
-}
-
-/// A tar's parts.
-#[derive(Debug, Default)]
-pub(super) struct Index(BTreeMap<Vec<u8>, Part>);
-
 /// See the module.
 pub(super) enum Blobs<'f> {
     /// A directory with an OCI layout.
@@ -112,9 +89,9 @@ impl<'f> Blobs<'f> {
             }
         };
         let (index, fault) = index?;
-        let layout = if index.0.contains_key(b"manifest.json".as_slice()) {
+        let layout = if index.has(b"manifest.json") {
             Layout::DockerArchive
-        } else if index.0.contains_key(b"index.json".as_slice()) {
+        } else if index.has(b"index.json") {
             Layout::OciArchive
         } else {
             return None;
@@ -253,88 +230,3 @@ impl Read for Bounded<'_> {
 }
 
 impl Stream for Bounded<'_> {}
-
-impl Index {
-    /// The parts of a tar as far as it is good; nothing if its names are not those of an image archive.
-    fn read(stream: &mut dyn Stream, keep: bool) -> Option<(Self, Option<Fault>)> {
-        let mut index = Self::default();
-        let mut tar = Tar::new(stream);
-        let mut kept = 0;
-        loop {
-            let entry = match tar.next() {
-                Ok(Some(entry)) => entry,
-                Ok(None) => return Some((index, None)),
-                Err(fault) => return Some((index, Some(fault))),
-            };
-            let (name, _) = below_root(&entry.name);
-            if !is_image_part(&name) || index.0.len() >= MAX_PARTS {
-                return None;
-            }
-            let mut part = Part {
-                offset: entry.offset,
-                size: entry.size,
-                ..Part::default()
-            };
-            match entry.kind {
-                Kind::File => {}
-                Kind::HardLink => part.link = Some(below_root(&entry.link).0),
-                Kind::Symlink => part.link = Some(beside(&name, &entry.link)),
-                Kind::Directory
-                | Kind::CharacterDevice { .. }
-                | Kind::BlockDevice
-                | Kind::Fifo
-                | Kind::Other => continue,
-            }
-            if keep && entry.kind == Kind::File && entry.size <= MAX_DOCUMENT && kept < MAX_DOCUMENTS {
-                let document = document(&mut tar.content());
-                kept += document.as_ref().map_or(0, |_| entry.size);
-                part.document = document;
-            }
-            index.0.insert(name, part);
-        }
-    }
-
-    fn find(&self, name: &[u8]) -> Option<&Part> {
-        let mut name = name.to_vec();
-        for _ in 0..=MAX_LINKS {
-            let part = self.0.get(&name)?;
-            match &part.link {
-                Some(link) => name.clone_from(link),
-                None => return Some(part),
-            }
-        }
-        None
-    }
-}
-
-/// The content, if it begins as JSON does.
-fn document(content: &mut dyn Stream) -> Option<Vec<u8>> {
-    let mut peeked = Peeked::new(content).ok()?;
-    if !matches!(peeked.head().trim_ascii_start().first(), Some(b'{' | b'[')) {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    peeked.read_to_end(&mut bytes).ok()?;
-    Some(bytes)
-}
-
-/// Where a link from `name` leads.
-fn beside(name: &[u8], link: &[u8]) -> Vec<u8> {
-    let directory = name.iter().rposition(|byte| *byte == b'/');
-    let directory = name.get(..directory.unwrap_or(0)).unwrap_or_default();
-    below_root(&[directory, link].join(&b'/')).0
-}
-
-/// The names that `docker save`, `podman save` and `skopeo` write.
-fn is_image_part(name: &[u8]) -> bool {
-    let is_id = |part: &[u8]| part.len() == 64 && part.iter().all(u8::is_ascii_hexdigit);
-    let mut parts = name.split(|byte| *byte == b'/');
-    let (first, second) = (parts.next().unwrap_or_default(), parts.next());
-    match (first, second) {
-        (b"blobs", _) | (b"" | b"oci-layout" | b"repositories", None) => true,
-        (directory, Some(_)) => is_id(directory),
-        (file, None) => {
-            is_id(file) || file.ends_with(b".json") || file.strip_suffix(b".tar").is_some_and(is_id)
-        }
-    }
-}

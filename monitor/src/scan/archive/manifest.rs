@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::shape::{Layout, MAX_IMAGES, MAX_LAYERS};
 use super::super::summary::{ProblemKind, ScanSummary};
-use super::super::target::{Layout, MAX_IMAGES, MAX_LAYERS};
 use super::blobs::Blobs;
 use crate::model::text;
 

@@ -1,11 +1,12 @@
 //! Images outside a store: OCI layouts, docker-archive and oci-archive tars, single layer blobs.
 //!
-//! `blobs` finds and opens the parts, `manifest` reads which layers make which image, `shadow` follows findings through
+//! `blobs` opens the parts, which `index` finds in a tar, `manifest` reads which layers make which image, `shadow` follows findings through
 //! the layers above. Invariant: each layer is decoded once, from the lowest up, and never kept; what is hostile in one
 //! part is counted and the other parts are scanned. A layer's id is the digest of what was decoded, whatever the image
 //! claims. Runs in the scan worker.
 
 mod blobs;
+mod index;
 mod manifest;
 mod shadow;
 #[cfg(test)]
@@ -21,11 +22,13 @@ use sha2::{Digest as _, Sha256};
 use super::engine::{FileFault, Run, Scanner, inode, of_file};
 use super::error::ScanError;
 use super::rules::hex;
-use super::stream::decode::{Limit, decoder};
+use super::shape::{ImageShape, Layout, Shape};
+use super::stream::decode::decoder;
+use super::stream::limit::Limit;
 use super::stream::peek::Peeked;
 use super::stream::{Fault, Magic, Stream, magic, skip_by_reading};
 use super::summary::{ProblemKind, Progress, ScanSummary};
-use super::target::{ImageShape, Layout, Shadow, Shape};
+use super::target::Shadow;
 use crate::model::{DevIno, Finding, ImageId, StoreId};
 use blobs::Blobs;
 use manifest::Images;

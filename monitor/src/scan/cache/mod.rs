@@ -9,30 +9,28 @@
 //! redb: pure Rust, copy-on-write with checksums, several processes at a time (the agent and a command), no C and no
 //! server. Called by `survey`, on threads that may block.
 
+mod file;
 mod place;
 mod record;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use redb::{
-    ConcurrencyMode, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
 use super::ENGINE_VERSION;
 use super::redact::FingerprintKey;
 use super::rules::RuleSet;
 use super::summary::{LayerScan, ProblemKind, SkipReason};
 use crate::model::{Digest, Layer, Store};
+pub use file::CacheError;
+use file::{is_damage, open_file};
 use record::Record;
 
 /// The file in the state directory.
 const FILE: &str = "scans.redb";
-/// Pages that are kept in memory.
-const MEMORY_BYTES: usize = 1 << 20;
 /// Results that are kept; the oldest go first.
 const MAX_RESULTS: u64 = 20_000;
 /// The largest result that is kept.
@@ -44,32 +42,6 @@ const MAX_BYTES: u64 = 128 << 20;
 const RESULTS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("results");
 /// Keys by number, which rises.
 const ORDER: TableDefinition<'_, u64, &str> = TableDefinition::new("order");
-
-/// Why there is no cache, or not this time.
-#[derive(Debug, thiserror::Error)]
-pub enum CacheError {
-    /// The file could not be made or opened.
-    #[error("open the scan cache {}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: Box<redb::Error>,
-    },
-    /// The file's system refused.
-    #[error("open the scan cache {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Reading or writing failed.
-    #[error("use the scan cache")]
-    Use(#[source] Box<redb::Error>),
-}
 
 /// Whose results a result is shared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -208,50 +180,4 @@ fn is_final(scan: &LayerScan) -> bool {
     all_known
         && !summary.problems.iter().any(|problem| passes(problem.kind))
         && !summary.skipped.contains_key(&SkipReason::OtherFileSystem)
-}
-
-fn open_file(path: &Path) -> Result<Database, CacheError> {
-    // Made here, so that it never has another mode.
-    let made = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_follow())
-        .open(path);
-    let made = made.map_err(|source| CacheError::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    drop(made);
-    let mut builder = Database::builder();
-    builder
-        .set_cache_size(MEMORY_BYTES)
-        .set_concurrency_mode(ConcurrencyMode::MultiWriter)
-        // Whatever was done to the file while nobody looked is found here and not later.
-        .set_check_integrity_on_open(true);
-    builder.create(path).map_err(|error| CacheError::Open {
-        path: path.to_owned(),
-        source: Box::new(error.into()),
-    })
-}
-
-fn no_follow() -> i32 {
-    i32::try_from((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC).bits()).unwrap_or(0)
-}
-
-/// Whether the file is no database, or one that is broken or of another time.
-fn is_damage(error: &redb::Error) -> bool {
-    if let redb::Error::Io(error) = error {
-        let kind = error.kind();
-        return matches!(
-            kind,
-            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
-        );
-    }
-    matches!(
-        error,
-        redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted
-    )
 }

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::model::{
     DevIno, Driver, Engine, Finding, KernelDev, LayerId, LayerKey, LayerState, Place, StoreId,
@@ -41,7 +43,7 @@ fn store(id: &str, owner_uid: u32, ino: u64) -> Store {
         filesystem: "ext4".to_owned(),
         index_directories: Vec::new(),
         layer_directories: Vec::new(),
-        unlisted: Vec::new(),
+        unlisted: 0,
     }
 }
 

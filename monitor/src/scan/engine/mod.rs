@@ -14,6 +14,7 @@ mod prefilter;
 mod read;
 mod run;
 mod search;
+mod source;
 #[cfg(test)]
 mod tests;
 mod walk;

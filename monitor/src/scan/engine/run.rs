@@ -8,11 +8,13 @@ use std::cell::Cell;
 use std::io::Read;
 
 use super::location::{Location, judged_path, stem, usable_name};
-use super::read::{self, FileBuffer, FileFault, Source, Streamed};
+use super::read::{self, FileBuffer, FileFault};
 use super::search::{Kept, Search};
+use super::source::{Source, Streamed};
 use super::{MAX_LAYER_FINDINGS, Scanner, gate, walk};
 use crate::model::{DevIno, Finding, LayerKey, Place};
-use crate::scan::stream::decode::{Limit, decoder};
+use crate::scan::stream::decode::decoder;
+use crate::scan::stream::limit::Limit;
 use crate::scan::stream::peek::{Peeked, Plain};
 use crate::scan::stream::tar::{Entry, Kind, Tar};
 use crate::scan::stream::zip::{Packing, Zip};

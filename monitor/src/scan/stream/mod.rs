@@ -6,6 +6,8 @@
 //! is read here and the decoders are theirs. Used by `engine` for archives in layers and by `archive` for images.
 
 pub(super) mod decode;
+mod header;
+pub(super) mod limit;
 pub(super) mod peek;
 pub(super) mod section;
 pub(super) mod tar;
@@ -133,7 +135,7 @@ pub(super) fn magic(head: &[u8]) -> Option<Magic> {
         Some(Magic::Zstd)
     } else if head.starts_with(b"PK\x03\x04") {
         Some(Magic::Zip)
-    } else if tar::is_header(head) {
+    } else if header::is_header(head) {
         Some(Magic::Tar)
     } else {
         None

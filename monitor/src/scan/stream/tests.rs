@@ -5,7 +5,8 @@ use std::io::{Cursor, Read, Write};
 
 use proptest::prelude::*;
 
-use super::decode::{Limit, decoder};
+use super::decode::decoder;
+use super::limit::Limit;
 use super::tar::{Kind, Tar};
 use super::zip::{Packing, Zip};
 use super::*;

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use flate2::bufread::DeflateDecoder;
 
-use super::decode::{Counted, Limit, Limited};
+use super::limit::{Counted, Limit, Limited};
 use super::{Fault, MAX_NAME, fill, skip_by_reading};
 
 const LOCAL: [u8; 4] = *b"PK\x03\x04";

@@ -10,8 +10,9 @@ use crate::model::{Finding, ImageId, LayerKey, Place, StoreId, text};
 use crate::scan::engine::judged_path;
 use crate::scan::redact::{FINGERPRINT_DIGITS, MAX_EXCERPT};
 use crate::scan::rules::RuleSet;
+use crate::scan::shape::{MAX_IMAGES, MAX_LAYERS, Shape};
 use crate::scan::summary::{MAX_PROBLEMS, ScanSummary};
-use crate::scan::target::{MAX_IMAGES, MAX_LAYERS, Shape, TargetFinding};
+use crate::scan::target::TargetFinding;
 
 const MAX_PATH: usize = 40 << 10;
 const MAX_TEXT: usize = 4 << 10;

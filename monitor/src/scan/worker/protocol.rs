@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{DevIno, Fingerprint, LoweredBy, RuleId, text};
 use crate::scan::redact::{FingerprintKey, Secret};
 use crate::scan::rules::{MAX_USER_BYTES, RuleFile};
+use crate::scan::shape::Shape;
 use crate::scan::summary::{Progress, ScanSummary};
-use crate::scan::target::{Shadow, Shape};
+use crate::scan::target::Shadow;
 
 /// The longest line: a path of 128 names of 255 bytes, each byte escaped twice, and room.
 pub(super) const MAX_LINE: u64 = 256 << 10;

@@ -22,6 +22,7 @@ fn worker(program: &Path) -> (ScanWorker, Started) {
     let started = Started::default();
     let told = Arc::clone(&started);
     let options = WorkerOptions {
+        rules: Vec::new(),
         program: program.to_owned(),
         key: FingerprintKey::new([9; 32]),
         on_start: Box::new(move |pid| told.lock().unwrap().push(pid)),

@@ -59,7 +59,7 @@ pub(super) fn task(
         clock: now,
     };
     Ok(SurveyTask::new(
-        Survey::new(options, worker),
+        Survey::new(options, worker, start::scan_cache(config)),
         watch,
         signals,
         outputs,

@@ -38,8 +38,8 @@ use events::EventTask;
 use housekeeping::Housekeeping;
 pub use keep::uninstall;
 use safe::Safe;
-pub use start::{Preflight, Started, start, worker};
-pub(crate) use start::{preference, survey_options};
+pub use start::{KEY_FILE, Preflight, Started, scan_cache, start, worker};
+pub(crate) use start::{preference, rule_files, survey_options};
 
 /// Frames that may wait for the event plane: at some 600 bytes each, 10 MB. Half of them may be processes.
 const FRAMES: usize = 16 * 1024;

@@ -4,7 +4,7 @@
 //! commands `run` and `record`.
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -18,12 +18,16 @@ use crate::enrich::{host_facts, start_ticks};
 use crate::kernel::{self, Canary, Choice, KernelError, Tier, TierPreference, Tracer};
 use crate::knowledge::HostFacts;
 use crate::privilege;
-use crate::scan::{FingerprintKey, ScanWorker, WorkerOptions};
+use crate::scan::{FingerprintKey, RuleFile, RuleSet, ScanCache, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
 use crate::telemetry::happenings::{HookRefused, KernelAttached, ProcessesUnfollowed};
 use crate::telemetry::{self, Hook, Metrics};
 
 const KEY_BYTES: usize = 32;
+/// A rule table has at most this many bytes; all together have a limit of their own.
+const MAX_RULE_FILE: u64 = 1 << 20;
+/// Where the node's key for fingerprints lies in the state directory.
+pub const KEY_FILE: &str = "fingerprint.key";
 
 /// The agent, attached and with its privileges given up, not running yet.
 #[derive(Debug)]
@@ -169,14 +173,46 @@ pub fn worker(config: &Config, on_start: impl FnMut(u32) + Send + Sync + 'static
     let options = WorkerOptions {
         program: "/proc/self/exe".into(),
         key: fingerprint_key(&config.state_directory)?,
+        rules: rule_files(&config.scan.rules)?,
         on_start: Box::new(on_start),
     };
     ScanWorker::new(options).context("load the scan rules")
 }
 
+/// The user's rule tables.
+pub(crate) fn rule_files(paths: &[PathBuf]) -> Result<Vec<RuleFile>> {
+    let read = |path: &PathBuf| {
+        let text = bounded::read_text(path, MAX_RULE_FILE).context("read a rule table")?;
+        let name = path.display().to_string();
+        Ok(RuleFile { name, text })
+    };
+    paths.iter().map(read).collect()
+}
+
+/// Results of earlier scans, where the state directory can keep them and the key that seals them.
+pub fn scan_cache(config: &Config) -> Option<ScanCache> {
+    let directory = &config.state_directory;
+    let bytes = bounded::read(&directory.join(KEY_FILE), 64).ok()?;
+    let key = FingerprintKey::new(<[u8; KEY_BYTES]>::try_from(bytes).ok()?);
+    let opened = rule_files(&config.scan.rules)
+        .and_then(|files| Ok(ScanCache::open(directory, RuleSet::with(&files)?, key)?));
+    match opened {
+        Ok((cache, anew)) => {
+            if anew {
+                tracing::warn!(directory = %directory.display(), "the scan cache was damaged and is made anew");
+            }
+            Some(cache)
+        }
+        Err(error) => {
+            tracing::info!(error = format!("{error:#}"), "results of scans are not kept");
+            None
+        }
+    }
+}
+
 /// The node's key, made at the first start; a process that may not keep one uses a key of its own for this run.
 fn fingerprint_key(directory: &Path) -> Result<FingerprintKey> {
-    let path = directory.join("fingerprint.key");
+    let path = directory.join(KEY_FILE);
     if let Ok(bytes) = bounded::read(&path, 64)
         && let Ok(key) = <[u8; KEY_BYTES]>::try_from(bytes)
     {

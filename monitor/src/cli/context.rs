@@ -15,7 +15,7 @@ use crate::knowledge::HostFacts;
 use crate::survey::Survey;
 
 /// The arguments that all verbs share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Context {
     file: Option<PathBuf>,
     settings: Vec<String>,
@@ -24,6 +24,16 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(file: Option<PathBuf>, settings: Vec<String>) -> Self {
         Self { file, settings }
+    }
+
+    /// The same with one more setting, which counts as a flag.
+    pub(super) fn with(&self, key: &str, value: &str) -> Self {
+        let mut settings = self.settings.clone();
+        settings.push(format!("{key}={value}"));
+        Self {
+            file: self.file.clone(),
+            settings,
+        }
     }
 
     /// The configuration from flags, environment and file; `more` are flags of the verb itself.
@@ -63,6 +73,7 @@ impl Context {
         Ok(Survey::new(
             app::survey_options(&config, HostFacts::default()),
             worker,
+            app::scan_cache(&config),
         ))
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use crate::app::Preflight;
 use crate::config::ConfigError;
+use crate::scan::RuleError;
 
 /// How a verb ended that ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +16,12 @@ pub(super) enum Done {
     Clean,
     /// Found, or not accepted.
     Found,
+    /// It could not be done to its end; it was said why.
+    Incomplete,
     /// The agent cannot work here; it was said why.
     Unfit,
+    /// A file is not what it should be; it was said why.
+    Invalid,
 }
 
 /// The exit status for an outcome; prints the error.
@@ -28,7 +33,9 @@ pub(super) fn code(outcome: anyhow::Result<Done>) -> ExitCode {
     match outcome {
         Ok(Done::Clean) => ExitCode::SUCCESS,
         Ok(Done::Found) => ExitCode::from(3),
+        Ok(Done::Incomplete) => ExitCode::from(1),
         Ok(Done::Unfit) => ExitCode::from(5),
+        Ok(Done::Invalid) => ExitCode::from(4),
         Err(error) => {
             eprintln!("layerwatch: {error:#}");
             ExitCode::from(status(&error))
@@ -37,7 +44,9 @@ pub(super) fn code(outcome: anyhow::Result<Done>) -> ExitCode {
 }
 
 fn status(error: &anyhow::Error) -> u8 {
-    if error.chain().any(<dyn std::error::Error>::is::<ConfigError>) {
+    let is_invalid =
+        |cause: &(dyn std::error::Error + 'static)| cause.is::<ConfigError>() || cause.is::<RuleError>();
+    if error.chain().any(is_invalid) {
         4
     } else if error.chain().any(<dyn std::error::Error>::is::<Preflight>) {
         5

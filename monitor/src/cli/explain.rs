@@ -101,7 +101,7 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
             image: crate::knowledge::image_report(place.image),
             position: place.position,
             layers: place.image.layers.len(),
-            visibility: crate::scan::visibility(&location.path_in_layer, &above(place.image)),
+            visibility: crate::scan::visibility(&location.path_in_layer, &above(place.image), &|_, _| false),
             trust: knowledge
                 .parts()
                 .verdicts
@@ -158,6 +158,7 @@ fn rows(explanation: &Explanation) -> Vec<Vec<Entry>> {
             Visibility::Visible => "visible".to_owned(),
             Visibility::Deleted { by } => format!("deleted by layer {by}"),
             Visibility::Replaced { by } => format!("replaced by layer {by}"),
+            Visibility::Repermissioned { by } => format!("under other permissions in layer {by}"),
         };
         rows.push(row(
             "image",

@@ -12,6 +12,7 @@ mod layers;
 mod manual;
 mod output;
 mod replay;
+mod rules;
 mod run;
 mod scan;
 mod settings;
@@ -63,6 +64,8 @@ enum Verb {
     Layers(OutputArguments),
     /// Look for secrets in directories, images or all stores
     Scan(scan::ScanArguments),
+    /// What the scanner looks for: each rule, what it means and what to do
+    Rules(rules::RulesArguments),
     /// What a path is: store, layer, images, findings, who can read it, trust
     Explain(explain::ExplainArguments),
     /// Whether the agent can work here, and what to do if not
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Verb::Images(output) => images::images(&context, output),
         Verb::Layers(output) => layers::layers(&context, output),
         Verb::Scan(verb) => scan::scan(&context, &verb),
+        Verb::Rules(verb) => rules::rules(&context, &verb),
         Verb::Explain(verb) => explain::explain(&context, &verb),
         Verb::Doctor(verb) => doctor::doctor(&context, &verb),
         Verb::CheckConfig => settings::check(&context),

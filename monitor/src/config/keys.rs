@@ -166,6 +166,7 @@ pub const KEYS: &[Key] = &[
     row("watch.exclude_tiers", Kind::List, "[]", "Tiers that are not tried either, of a, b, c and d."),
     row("watch.outlive", Kind::Flag, "true", "Whether ring, maps and programs stay in the kernel when the agent ends, so that the next one finds what happened in between. They do nothing once no agent has called for ten minutes; Ctrl-C and `layerwatch uninstall` remove them."),
     row("watch.pin_directory", Kind::Path, "\"/sys/fs/bpf/layerwatch\"", "Where they lie: on a BPF file system, in a directory of each state directory's own."),
+    row("scan.rules", Kind::List, "[]", "Files with rules of your own, absolute paths: they come before the built-in ones, replace those of the same id, and may switch others off. layerwatch rules --lint checks one."),
     row("scan.deadline", Kind::Duration, "\"2m\"", "How long an access to a layer that is not scanned yet waits for the scan before it is reported as unknown."),
     row("web.listen", Kind::List, "[\"127.0.0.1:9880\"]", "Addresses for /metrics and the health checks. Empty means none."),
     row("alertmanager.enabled", Kind::Flag, "false", "Whether alerts are sent to Alertmanager."),

@@ -49,6 +49,7 @@ pub(super) struct RawWatch {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawScan {
+    pub(super) rules: Vec<String>,
     pub(super) deadline: String,
 }
 

@@ -61,6 +61,7 @@ pub(super) fn resolve(
         watch: rules.watch(&raw.watch)?,
         pins: rules.pins(&raw.watch)?,
         scan: Scan {
+            rules: rules.paths("scan.rules", &raw.scan.rules)?,
             deadline: rules.duration("scan.deadline", &raw.scan.deadline)?,
         },
         web: Web {
@@ -152,12 +153,16 @@ impl Rules<'_> {
             .ok_or_else(|| self.broken(key, "it must not be empty"))
     }
 
-    fn stores(&self, raw: &RawStores) -> Result<Stores, ConfigError> {
-        if !raw.roots.iter().all(|root| root.starts_with('/')) {
-            return Err(self.broken("stores.roots", "an entry is no absolute path"));
+    fn paths(&self, key: &'static str, texts: &[String]) -> Result<Vec<PathBuf>, ConfigError> {
+        if !texts.iter().all(|text| text.starts_with('/')) {
+            return Err(self.broken(key, "an entry is no absolute path"));
         }
+        Ok(texts.iter().map(PathBuf::from).collect())
+    }
+
+    fn stores(&self, raw: &RawStores) -> Result<Stores, ConfigError> {
         Ok(Stores {
-            roots: raw.roots.iter().map(PathBuf::from).collect(),
+            roots: self.paths("stores.roots", &raw.roots)?,
             host_root: self.needed_path("stores.host_root", &raw.host_root)?,
         })
     }

@@ -105,6 +105,8 @@ pub struct Watch {
 /// The scanner.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Scan {
+    /// Files with the user's own rules.
+    pub rules: Vec<PathBuf>,
     /// How long an access waits for the scan of its layer.
     pub deadline: Duration,
 }

@@ -59,13 +59,40 @@ pub enum Category {
     Account,
     /// Kubernetes credentials.
     Kubernetes,
+    /// What runs and configures machines: Vault, Terraform, Ansible, monitoring.
+    Infrastructure,
+    /// VPN, wireless, SNMP, file transfer.
+    Network,
+    /// Chat, mail and telephony services.
+    Messaging,
+    /// Payment services.
+    Payment,
+    /// Other services' keys.
+    Api,
     /// Anything else with a password or token in it.
     Generic,
 }
 
 impl Category {
     /// All, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
+        Self::PrivateKey,
+        Self::Cloud,
+        Self::Forge,
+        Self::Registry,
+        Self::Database,
+        Self::Account,
+        Self::Kubernetes,
+        Self::Infrastructure,
+        Self::Network,
+        Self::Messaging,
+        Self::Payment,
+        Self::Api,
+        Self::Generic,
+    ];
+
+    /// Those that metrics tell apart: each costs a series for every severity. The others count as generic.
+    pub const COUNTED: [Self; 8] = [
         Self::PrivateKey,
         Self::Cloud,
         Self::Forge,
@@ -75,6 +102,16 @@ impl Category {
         Self::Kubernetes,
         Self::Generic,
     ];
+
+    /// What it counts as in metrics.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        if Self::COUNTED.contains(&self) {
+            self
+        } else {
+            Self::Generic
+        }
+    }
 
     /// The name in output and in metric labels.
     pub fn as_str(self) -> &'static str {
@@ -86,6 +123,11 @@ impl Category {
             Self::Database => "database",
             Self::Account => "account",
             Self::Kubernetes => "kubernetes",
+            Self::Infrastructure => "infrastructure",
+            Self::Network => "network",
+            Self::Messaging => "messaging",
+            Self::Payment => "payment",
+            Self::Api => "api",
             Self::Generic => "generic",
         }
     }
@@ -142,9 +184,12 @@ pub enum Place {
         /// The path below the layer's root, raw bytes, without a leading slash.
         #[serde(with = "printable_path")]
         path: Vec<u8>,
+        /// The name inside the file, where that is an archive; raw bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "printable_member")]
+        member: Option<Vec<u8>>,
         /// The first line of the match, from 1; absent for a file that is no text.
         line: Option<u32>,
-        /// The file's inode.
+        /// The file's inode; for a file in an image archive that of the archive.
         key: DevIno,
         /// The inode's generation when it was scanned; 0 where the file system gives none. It differs once the file was
         /// deleted and its number given to another.
@@ -164,6 +209,43 @@ pub enum Place {
     },
 }
 
+/// Why a finding counts less than its rule says; a closed set.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoweredBy {
+    /// Its file is byte for byte what a package in the same layer ships.
+    Package,
+    /// The key is a published one, shipped with public software.
+    PublishedKey,
+    /// The value is a sample of a service's documentation.
+    DocumentedSample,
+    /// It lies below a directory of tests or documentation.
+    Place,
+    /// It is embedded in a program or other binary.
+    Embedded,
+}
+
+impl LoweredBy {
+    /// Whether it is about what was found, and not about where it lies.
+    pub fn is_of_content(self) -> bool {
+        match self {
+            Self::Package | Self::PublishedKey | Self::DocumentedSample => true,
+            Self::Place | Self::Embedded => false,
+        }
+    }
+
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Package => "package",
+            Self::PublishedKey => "published-key",
+            Self::DocumentedSample => "documented-sample",
+            Self::Place => "place",
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
 /// Something in a layer or an image's configuration that should not be there.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
@@ -175,6 +257,9 @@ pub struct Finding {
     pub category: Category,
     /// How bad.
     pub severity: Severity,
+    /// Why that is less than the rule's own severity; empty if it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lowered: Vec<LoweredBy>,
     /// How sure.
     pub confidence: Confidence,
     /// Where.
@@ -201,12 +286,18 @@ pub enum Visibility {
         /// That layer.
         by: LayerId,
     },
+    /// A later layer holds the same secret there under other permissions: what an image shows is that copy, and this
+    /// one keeps its own.
+    Repermissioned {
+        /// That layer.
+        by: LayerId,
+    },
 }
 
 impl Visibility {
-    /// Whether a later layer hides it.
+    /// Whether a later layer hides what is in it; a copy under other permissions does not.
     pub fn is_shadowed(&self) -> bool {
-        !matches!(self, Self::Visible)
+        matches!(self, Self::Deleted { .. } | Self::Replaced { .. })
     }
 }
 
@@ -220,5 +311,25 @@ mod printable_path {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         Ok(crate::model::text::unescape(&String::deserialize(deserializer)?))
+    }
+}
+
+/// As [`printable_path`], for a path that may be absent.
+mod printable_member {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+    pub(super) fn serialize<S: Serializer>(path: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match path {
+            Some(path) => super::printable_path::serialize(path, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        Ok(text.map(|text| crate::model::text::unescape(&text)))
     }
 }

@@ -23,7 +23,9 @@ pub use alert::{
 };
 pub use assessment::{Assessment, Attribution, Sanction, Sighting};
 pub use exposure::{Exposure, Gate, Reader};
-pub use finding::{Category, Confidence, Finding, Fingerprint, Place, RuleId, Severity, Visibility};
+pub use finding::{
+    Category, Confidence, Finding, Fingerprint, LoweredBy, Place, RuleId, Severity, Visibility,
+};
 pub use ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId, Tgid};
 pub use process::{ProcessChange, ProcessEvent, Program};
 pub use store::{Driver, Engine, Image, ImageLayer, Layer, LayerState, RawDevice, RawKey, Store};

@@ -363,10 +363,12 @@ fn private_key(store: &StoreId) -> KnownFinding {
             title: "OpenSSH private key".to_owned(),
             category: Category::PrivateKey,
             severity: Severity::High,
+            lowered: Vec::new(),
             confidence: Confidence::High,
             place: Place::File {
                 layer: Some(layer_key(store, "l1")),
                 path: b"etc/key.pem".to_vec(),
+                member: None,
                 line: Some(1),
                 key: key(100),
                 generation: 99,

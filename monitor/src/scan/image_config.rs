@@ -1,7 +1,7 @@
 //! Secrets in an image's configuration: variables, commands, labels and the build's history.
 //!
 //! The format is the OCI image spec's config.md with Docker's additions (`OnBuild`, `Healthcheck`); history holds build
-//! arguments too (`RUN |1 TOKEN=…`). Invariant: the file is bounded and untrusted; a field of another shape is skipped,
+//! arguments too (`RUN |1 TOKEN=…`). A manifest beside the configuration adds its annotations. Invariant: the file is bounded and untrusted; a field of another shape is skipped,
 //! and only a file that is no JSON object is an error. Called by the scan worker and by `layerwatch scan`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,12 @@ struct RawImage {
     config: Value,
     #[serde(default)]
     history: Value,
+    #[serde(default)]
+    annotations: Value,
+    #[serde(default)]
+    layers: Value,
+    #[serde(default)]
+    manifests: Value,
 }
 
 /// One text of a configuration.
@@ -45,14 +51,30 @@ impl Scanner {
         image: &ImageId,
     ) -> Result<Vec<Finding>, ScanError> {
         let bytes = zeroize::Zeroizing::new(bounded::read(path, MAX_CONFIG_BYTES)?);
-        let raw: RawImage = serde_json::from_slice(&bytes).map_err(|error| ScanError::ConfigShape {
-            path: path.to_owned(),
-            line: error.line(),
-            column: error.column(),
-        })?;
+        let mut raw = parse(&bytes, path)?;
+        // containers/storage keeps the manifest beside it.
+        let manifest = bounded::read(&path.with_file_name("manifest"), MAX_CONFIG_BYTES).ok();
+        if let Some(manifest) = manifest.and_then(|bytes| parse(&bytes, path).ok()) {
+            (raw.annotations, raw.layers) = (manifest.annotations, manifest.layers);
+        }
+        Ok(self.scan_raw_image(&raw, store, image))
+    }
+
+    /// As [`Self::scan_image_config`], for one that was read already; `path` only names it in errors.
+    pub(super) fn scan_image_config_bytes(
+        &self,
+        bytes: &[u8],
+        path: &Path,
+        store: &StoreId,
+        image: &ImageId,
+    ) -> Result<Vec<Finding>, ScanError> {
+        Ok(self.scan_raw_image(&parse(bytes, path)?, store, image))
+    }
+
+    fn scan_raw_image(&self, raw: &RawImage, store: &StoreId, image: &ImageId) -> Vec<Finding> {
         let mut seen = BTreeSet::new();
         let mut findings = Vec::new();
-        for text in texts(&raw) {
+        for text in texts(raw) {
             for kept in self.scan_text(text.content.as_bytes()) {
                 let place = Place::ImageConfig {
                     store: store.clone(),
@@ -65,8 +87,16 @@ impl Scanner {
             }
         }
         findings.truncate(MAX_FINDINGS);
-        Ok(findings)
+        findings
     }
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<RawImage, ScanError> {
+    serde_json::from_slice(bytes).map_err(|error| ScanError::ConfigShape {
+        path: path.to_owned(),
+        line: error.line(),
+        column: error.column(),
+    })
 }
 
 /// All texts that may hold a secret, variables first.
@@ -110,7 +140,28 @@ fn texts(image: &RawImage) -> Vec<Text> {
         });
     }
     texts.extend(history(&image.history));
+    texts.extend(annotations(image));
     texts
+}
+
+/// The annotations of a manifest or index, of its configuration, and of each layer or manifest, which is numbered.
+fn annotations(image: &RawImage) -> impl Iterator<Item = Text> {
+    let parts = [&image.layers, &image.manifests]
+        .into_iter()
+        .filter_map(Value::as_array)
+        .flat_map(|parts| parts.iter().zip(1u32..))
+        .map(|(part, number)| (format!("{number} "), at(part, "/annotations")));
+    let whole = [&image.annotations, at(&image.config, "/annotations")].map(|part| (String::new(), part));
+    whole.into_iter().chain(parts).flat_map(|(number, part)| {
+        let pairs = part.as_object().into_iter().flatten();
+        pairs.filter_map(move |(name, value)| {
+            Some(Text {
+                field: "annotations",
+                name: format!("{number}{}", short(name)),
+                content: format!("{name}={}", value.as_str()?),
+            })
+        })
+    })
 }
 
 fn history(history: &Value) -> impl Iterator<Item = Text> {
@@ -121,13 +172,30 @@ fn history(history: &Value) -> impl Iterator<Item = Text> {
         .zip(1u32..)
         .flat_map(|(step, number)| {
             ["created_by", "comment"].into_iter().filter_map(move |key| {
+                let content = step.get(key)?.as_str()?.to_owned();
                 Some(Text {
                     field: "history",
-                    name: number.to_string(),
-                    content: step.get(key)?.as_str()?.to_owned(),
+                    name: format!("{number} {}", instruction(&content)),
+                    content,
                 })
             })
         })
+}
+
+/// What a step of the history does: its instruction, and of a build argument or variable the name.
+fn instruction(step: &str) -> String {
+    let step = step.strip_prefix("/bin/sh -c").map_or(step, str::trim_start);
+    let step = step.strip_prefix("#(nop)").map_or(step, str::trim_start);
+    let mut words = step.split_ascii_whitespace();
+    let word = words.next().unwrap_or_default();
+    let is_instruction = word.len() >= 3 && word.len() <= 11 && word.bytes().all(|b| b.is_ascii_uppercase());
+    match (is_instruction, words.next().and_then(|rest| rest.split_once('='))) {
+        (true, Some((name, _))) if matches!(word, "ARG" | "ENV" | "LABEL") => {
+            format!("{word} {}", short(name))
+        }
+        (true, _) => word.to_owned(),
+        (false, _) => "RUN".to_owned(),
+    }
 }
 
 /// The value at a JSON pointer (RFC 6901); null if there is none.
@@ -150,4 +218,51 @@ fn short(name: &str) -> String {
         return format!("sha256:{digest}");
     }
     text::printable(name.as_bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_text_has_the_name_of_its_step_or_key() {
+        let image: RawImage = serde_json::from_value(serde_json::json!({
+            "config": {
+                "Env": ["A=1", "B"], "Cmd": ["c", "d"], "Entrypoint": "e", "Healthcheck": {"Test": ["f"]},
+                "OnBuild": ["ADD g"], "Labels": {"h": "i"}, "annotations": {"j": "k"},
+            },
+            "history": [
+                {"created_by": "/bin/sh -c #(nop)  ENV TOKEN=l", "comment": "m"},
+                {"created_by": "ARG KEY=n"},
+                {"created_by": "RUN |1 KEY=n /bin/sh -c make # buildkit"},
+                {"created_by": "/bin/sh -c echo o"},
+                {"created_by": 5}, 7,
+            ],
+            "annotations": {"p": "q"},
+            "layers": [{"annotations": {"r": "s"}}, {}],
+        }))
+        .unwrap();
+        let texts: Vec<_> = texts(&image)
+            .into_iter()
+            .map(|t| (t.field, t.name, t.content))
+            .collect();
+        let expected = [
+            ("Env", "A", "A=1"),
+            ("Env", "B", "B"),
+            ("Cmd", "", "c d"),
+            ("Entrypoint", "", "e"),
+            ("Healthcheck", "", "f"),
+            ("OnBuild", "", "ADD g"),
+            ("Labels", "h", "h=i"),
+            ("history", "1 ENV TOKEN", "/bin/sh -c #(nop)  ENV TOKEN=l"),
+            ("history", "1 RUN", "m"),
+            ("history", "2 ARG KEY", "ARG KEY=n"),
+            ("history", "3 RUN", "RUN |1 KEY=n /bin/sh -c make # buildkit"),
+            ("history", "4 RUN", "/bin/sh -c echo o"),
+            ("annotations", "p", "p=q"),
+            ("annotations", "j", "j=k"),
+            ("annotations", "1 r", "r=s"),
+        ];
+        assert_eq!(texts, expected.map(|(f, n, c)| (f, n.to_owned(), c.to_owned())));
+    }
 }

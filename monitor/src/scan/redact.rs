@@ -70,6 +70,30 @@ impl FingerprintKey {
         digits.truncate(FINGERPRINT_DIGITS);
         Fingerprint(digits)
     }
+
+    /// HMAC-SHA256 of parts of a kept result; never equal to a fingerprint's, whatever the parts are.
+    pub(super) fn seal(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.sealing(parts)
+            .map_or([0; 32], |mac| mac.finalize().into_bytes().into())
+    }
+
+    /// Whether a seal is that of these parts.
+    pub(super) fn is_seal(&self, seal: &[u8], parts: &[&[u8]]) -> bool {
+        self.sealing(parts)
+            .is_some_and(|mac| mac.verify_slice(seal).is_ok())
+    }
+
+    fn sealing(&self, parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
+        // Under a key that is derived, so that no secret's fingerprint can be made to pass for a seal.
+        let mut derived = Hmac::<Sha256>::new_from_slice(&*self.0).ok()?;
+        derived.update(b"layerwatch sealed results");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&derived.finalize().into_bytes()).ok()?;
+        for part in parts {
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            mac.update(part);
+        }
+        Some(mac)
+    }
 }
 
 impl fmt::Debug for FingerprintKey {

@@ -1,7 +1,7 @@
 //! What a scan saw besides its findings: counts, what it skipped and why, what it could not read.
 //!
-//! Invariant: `files + skipped + problems_total` accounts for every directory entry that was met; the list of problems
-//! is bounded, its total is not. Made by `engine`, carried over the worker's pipe, printed by the CLI.
+//! Invariant: `files + members + skipped + problems_total` accounts for every entry that was met, in directories and in
+//! archives, at least once; the list of problems is bounded, its total is not. Made by `engine`, carried over the worker's pipe, printed by the CLI.
 
 use std::collections::BTreeMap;
 
@@ -32,11 +32,17 @@ pub enum SkipReason {
     Empty,
     /// Something mounted into the layer.
     OtherFileSystem,
+    /// A further name of an entry of the same archive.
+    HardLink,
+    /// An archive in an archive: searched as it is, not unpacked.
+    NestedArchive,
+    /// An entry of an archive that describes no file.
+    OtherEntry,
 }
 
 impl SkipReason {
     /// All, for metrics.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Symlink,
         Self::Fifo,
         Self::Socket,
@@ -44,6 +50,9 @@ impl SkipReason {
         Self::Whiteout,
         Self::Empty,
         Self::OtherFileSystem,
+        Self::HardLink,
+        Self::NestedArchive,
+        Self::OtherEntry,
     ];
 
     /// The name in output and in metric labels.
@@ -56,6 +65,9 @@ impl SkipReason {
             Self::Whiteout => "whiteout",
             Self::Empty => "empty",
             Self::OtherFileSystem => "other-file-system",
+            Self::HardLink => "hard-link",
+            Self::NestedArchive => "nested-archive",
+            Self::OtherEntry => "other-entry",
         }
     }
 }
@@ -78,6 +90,45 @@ pub enum ProblemKind {
     FileFindings,
     /// The layer had more findings than are kept.
     LayerFindings,
+    /// An entry's name in an archive leads out of it, or is absolute; its content was read under the name without that.
+    Name,
+    /// An entry's name in an archive is longer than any path; its content was read under the name's beginning.
+    NameTooLong,
+    /// An archive is damaged, cut, encrypted or of a form that is not read; what stood before was read.
+    Archive,
+    /// An archive unpacks to more than it may; what came before was read.
+    Bomb,
+    /// An archive has more entries than are read.
+    Entries,
+    /// A blob that an image names is not there.
+    Missing,
+    /// A blob is not what its digest says.
+    Digest,
+    /// There are more findings than can be followed through later layers: the rest counts as visible.
+    Shadows,
+}
+
+impl ProblemKind {
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::TooDeep => "too-deep",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Changed => "changed",
+            Self::FileFindings => "file-findings",
+            Self::LayerFindings => "layer-findings",
+            Self::Name => "name",
+            Self::NameTooLong => "name-too-long",
+            Self::Archive => "archive",
+            Self::Bomb => "bomb",
+            Self::Entries => "entries",
+            Self::Missing => "missing",
+            Self::Digest => "digest",
+            Self::Shadows => "shadows",
+        }
+    }
 }
 
 /// One entry that was not scanned as it should have been.
@@ -96,7 +147,10 @@ pub struct Problem {
 pub struct ScanSummary {
     /// Regular files that were read.
     pub files: u64,
-    /// Bytes that were read.
+    /// Files inside archives that were read.
+    #[serde(default)]
+    pub members: u64,
+    /// Bytes that were searched, unpacked where they were packed.
     pub bytes: u64,
     /// Entries that were not read, by reason.
     pub skipped: BTreeMap<SkipReason, u64>,

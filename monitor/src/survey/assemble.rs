@@ -13,7 +13,7 @@ use super::scans::LayerFindings;
 use crate::catalog::{Catalog, Host};
 use crate::exposure;
 use crate::knowledge::{HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
-use crate::model::{DevIno, Finding, ImageId, Layer, LayerId, Place, StoreId, Visibility};
+use crate::model::{DevIno, Finding, ImageId, Layer, LayerId, LayerKey, Place, StoreId, Visibility};
 use crate::scan;
 use crate::trust::{self, TrustInputs};
 
@@ -82,7 +82,7 @@ fn known(input: &Input, layer: &Layer, finding: &Finding) -> KnownFinding {
     let file = layer.content.join(os_path(path));
     KnownFinding {
         finding: finding.clone(),
-        visibility: visibilities(&input.catalog, layer, path),
+        visibility: visibilities(input, layer, finding, path),
         exposure: Some(exposure::of_path(&input.host, &file)),
     }
 }
@@ -93,7 +93,19 @@ fn os_path(bytes: &[u8]) -> &Path {
 }
 
 /// Whether each image that contains the layer still shows the file.
-fn visibilities(catalog: &Catalog, layer: &Layer, path: &[u8]) -> Vec<(ImageId, Visibility)> {
+fn visibilities(input: &Input, layer: &Layer, finding: &Finding, path: &[u8]) -> Vec<(ImageId, Visibility)> {
+    let catalog = &input.catalog;
+    // The same secret at the same place of a later layer, under other permissions.
+    let is_copy = |id: &LayerId, content: &Path| {
+        let key = LayerKey {
+            store: layer.key.store.clone(),
+            layer: id.clone(),
+        };
+        let found = input.layers.get(&key).into_iter().flat_map(|found| found.iter());
+        let mut same = found.filter(|other| is_same_secret(finding, other));
+        same.next().is_some()
+            && scan::permissions_differ(&layer.content.join(os_path(path)), &content.join(os_path(path)))
+    };
     let images = catalog.images_of(&layer.key).into_iter();
     images
         .map(|place| {
@@ -102,9 +114,17 @@ fn visibilities(catalog: &Catalog, layer: &Layer, path: &[u8]) -> Vec<(ImageId, 
                 .into_iter()
                 .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
                 .collect();
-            (place.image.id.clone(), scan::visibility(path, &above))
+            (place.image.id.clone(), scan::visibility(path, &above, &is_copy))
         })
         .collect()
+}
+
+fn is_same_secret(one: &Finding, other: &Finding) -> bool {
+    let place = |finding: &Finding| match &finding.place {
+        Place::File { path, member, .. } => Some((path.clone(), member.clone())),
+        Place::ImageConfig { .. } => None,
+    };
+    one.rule == other.rule && one.fingerprint == other.fingerprint && place(one) == place(other)
 }
 
 /// A verdict for each name of each image; for one without a name too.

@@ -21,7 +21,7 @@ use crate::catalog::{self, Catalog, Host};
 use crate::enrich::engine_executables;
 use crate::knowledge::{HostFacts, Knowledge};
 use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
-use crate::scan::{ImageRequest, LayerRequest, ScanError, ScanWorker};
+use crate::scan::{ImageRequest, LayerRequest, LayerScan, ScanCache, ScanError, ScanWorker};
 use crate::trust::TrustInputs;
 use scans::Scans;
 pub use task::{Happening, Outputs, SurveyTask};
@@ -47,6 +47,9 @@ pub struct Survey {
     catalog: Arc<Catalog>,
     scans: Scans,
     worker: ScanWorker,
+    cache: Option<Arc<ScanCache>>,
+    /// Layers whose result was kept from an earlier run or another store.
+    restored: u64,
     generation: u64,
 }
 
@@ -61,14 +64,21 @@ pub(crate) enum Pending {
 
 impl Survey {
     /// Knows nothing yet.
-    pub fn new(options: SurveyOptions, worker: ScanWorker) -> Self {
+    pub fn new(options: SurveyOptions, worker: ScanWorker, cache: Option<ScanCache>) -> Self {
         Self {
             options,
             catalog: Arc::default(),
             scans: Scans::default(),
             worker,
+            cache: cache.map(Arc::new),
+            restored: 0,
             generation: 0,
         }
+    }
+
+    /// How many layers were not scanned because their result was kept.
+    pub fn restored(&self) -> u64 {
+        self.restored
     }
 
     /// What it was asked to look at.
@@ -115,6 +125,10 @@ impl Survey {
     pub(crate) async fn scan(&mut self, pending: &Pending) -> Result<(), ScanError> {
         match pending {
             Pending::Layer(layer) => {
+                if let Some(scan) = self.restore(layer).await {
+                    self.restored += 1;
+                    return self.scans.layer_done(&layer.key, Ok(scan));
+                }
                 let request = LayerRequest {
                     layer: Some(layer.key.clone()),
                     root: layer.content.clone(),
@@ -122,6 +136,9 @@ impl Survey {
                     deadline: self.options.scan_deadline,
                 };
                 let result = self.worker.scan_layer(request).await;
+                if let Ok(scan) = &result {
+                    self.keep(layer, scan).await;
+                }
                 self.scans.layer_done(&layer.key, result)
             }
             Pending::Image(store, image, path) => {
@@ -134,6 +151,33 @@ impl Survey {
                 let result = self.worker.scan_image_config(request).await;
                 self.scans.image_done(store, image, result)
             }
+        }
+    }
+
+    /// What is kept of the layer. Reading may block, so it happens on a thread of its own; a cache that fails is none.
+    async fn restore(&self, layer: &Layer) -> Option<LayerScan> {
+        let cache = Arc::clone(self.cache.as_ref()?);
+        let (store, layer) = (self.catalog.store(&layer.key.store)?.clone(), layer.clone());
+        let read = tokio::task::spawn_blocking(move || cache.layer(&store, &layer)).await;
+        match read {
+            Ok(Ok(scan)) => scan,
+            Ok(Err(error)) => {
+                tracing::debug!(error = %crate::telemetry::happenings::chain(&error), "a kept result is not used");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    async fn keep(&self, layer: &Layer, scan: &LayerScan) {
+        let Some((cache, store)) = self.cache.as_ref().zip(self.catalog.store(&layer.key.store)) else {
+            return;
+        };
+        let (cache, store) = (Arc::clone(cache), store.clone());
+        let (layer, scan) = (layer.clone(), scan.clone());
+        let kept = tokio::task::spawn_blocking(move || cache.keep(&store, &layer, &scan)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::debug!(error = %crate::telemetry::happenings::chain(&error), "a result is not kept");
         }
     }
 

@@ -45,10 +45,17 @@ macro_rules! model_set {
 
 model_set! {
     AlertKind as "alert",
-    Category as "category",
     Provenance as "provenance",
     Sanction as "sanction",
     Severity as "severity",
+}
+
+impl Label for Category {
+    const NAME: &'static str = "category";
+    const VALUES: &'static [Self] = &Self::COUNTED;
+    fn value(self) -> &'static str {
+        self.as_str()
+    }
 }
 
 impl Label for Driver {

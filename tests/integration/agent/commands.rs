@@ -35,6 +35,12 @@ fn json_of(scene: &Scene, arguments: &[&str]) -> Result<Value> {
     serde_json::from_slice(&shown.stdout).with_context(|| String::from_utf8_lossy(&shown.stderr).into_owned())
 }
 
+/// The first object of several lines.
+fn first_line(shown: &Output) -> Result<Value> {
+    let text = String::from_utf8_lossy(&shown.stdout);
+    serde_json::from_str(text.lines().next().unwrap_or("")).with_context(|| format!("{shown:?}"))
+}
+
 #[test]
 fn images_and_layers_are_what_podman_says() -> Result<()> {
     if !ready("images and layers", &ENGINES)? {
@@ -90,7 +96,7 @@ fn a_key_is_found_explained_and_fails_the_audit() -> Result<()> {
     let key = scene.store.find(KEY)?.remove(0);
     let by_image = layerwatch(&scene, &["scan", NAME, "--fail-on", "critical", "-o", "jsonl"])?;
     assert_eq!(by_image.status.code(), Some(3));
-    let found: Value = serde_json::from_slice(&by_image.stdout)?;
+    let found = first_line(&by_image)?;
     let all = json_of(&scene, &["scan", "--all"])?;
     assert_eq!(all["findings"].as_array().map(Vec::len), Some(1));
     assert_eq!(all["findings"][0]["fingerprint"], found["fingerprint"]);
@@ -138,7 +144,7 @@ fn an_ordinary_user_scans_a_directory() -> Result<()> {
             .args(["scan", "-o", "jsonl"])
             .arg(scene.path().join("tree")),
     )?;
-    let found: Value = serde_json::from_slice(&shown.stdout).with_context(|| format!("{shown:?}"))?;
+    let found = first_line(&shown)?;
     assert_eq!(
         (&found["rule"], &found["path"]),
         (&json!("private-key-pem"), &json!(KEY))

@@ -16,7 +16,7 @@ use layerwatch_tests::{skip, tool};
 use serde_json::{Value, json};
 
 /// Whether what a test needs is there; if not, the skip is recorded.
-fn ready(test: &str, programs: &[&str]) -> Result<bool> {
+pub(crate) fn ready(test: &str, programs: &[&str]) -> Result<bool> {
     if !rustix::process::geteuid().is_root() {
         skip(test, "needs root")?;
         return Ok(false);
@@ -31,7 +31,7 @@ fn ready(test: &str, programs: &[&str]) -> Result<bool> {
 }
 
 /// The engines that a store is made with.
-const ENGINES: [&str; 3] = ["podman", "buildah", "openssl"];
+pub(crate) const ENGINES: [&str; 3] = ["podman", "buildah", "openssl"];
 
 /// A pull record's image as engines describe one: id, digest and layers, base first, as diff ids.
 fn image_of(pull: &Value) -> Value {

@@ -1,8 +1,10 @@
 //! `cargo xtask bench`: measurements. Figures decide no test; `UPDATE_DOCS=1` puts them into docs/performance.md.
 
+mod accuracy;
 mod kernel;
 mod page;
 mod peers;
+mod scan;
 mod tables;
 
 use std::process::ExitCode;
@@ -25,6 +27,21 @@ pub(crate) struct Options {
 enum What {
     /// What the agent and its peers add to opens and reads
     Kernel(KernelOptions),
+    /// The scanner and others like it on the same files
+    Scan(ScanOptions),
+    /// How many secrets of the labelled corpus the scanner and others find, and how many false alarms they raise
+    Accuracy,
+}
+
+/// What `cargo xtask bench scan` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScanOptions {
+    /// How often everything is measured; the best counts
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    rounds: usize,
+    /// Leave out the files of 10 GB and 1 GB and the 3 million files
+    #[arg(long)]
+    quick: bool,
 }
 
 /// What `cargo xtask bench kernel` takes.
@@ -43,6 +60,10 @@ pub(crate) struct KernelOptions {
 
 /// Measures.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    let What::Kernel(options) = &options.what;
-    kernel::run(workspace, options).map(|()| ExitCode::SUCCESS)
+    match &options.what {
+        What::Kernel(options) => kernel::run(workspace, options)?,
+        What::Scan(options) => scan::run(workspace, options)?,
+        What::Accuracy => accuracy::run(workspace)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

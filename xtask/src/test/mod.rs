@@ -9,6 +9,7 @@ mod coverage;
 mod detached;
 mod machines;
 mod matrix;
+mod ordinary;
 mod outcome;
 mod skips;
 mod suites;
@@ -65,7 +66,10 @@ const TESTS: [(&str, Step); 6] = [
 ];
 
 /// What `--full` adds, some twenty minutes.
-const FULL: [(&str, Step); 1] = [("both commands on a bare Debian", on_a_bare_system)];
+const FULL: [(&str, Step); 2] = [
+    ("ordinary packages", ordinary::run),
+    ("both commands on a bare Debian", on_a_bare_system),
+];
 
 /// Runs the steps and prints the summary.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {

@@ -14,36 +14,58 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 18] = [
+const INSTALLED: [&str; 37] = [
     "acl",
+    "age",
+    "apache2-utils",
+    "bind9-utils",
     "binutils",
     "buildah",
     "busybox-static",
     "curl",
+    "default-jre-headless",
     "e2fsprogs",
     "fuse-overlayfs",
     "git",
+    "gnupg",
+    "gnutls-bin",
+    "jose",
+    "krb5-user",
+    "liblzo2-2",
+    "libnl-genl-3-200",
+    "libpkcs11-helper1",
+    "minisign",
     "mount",
+    "openssh-client",
     "openssl",
     "podman",
     "procps",
+    "putty-tools",
+    "python3",
     "qemu-system-x86",
+    "signify-openbsd",
     "skopeo",
+    "strace",
     "systemd",
     "uidmap",
     "util-linux",
+    "whois",
+    "wireguard-tools",
     "xz-utils",
 ];
 
 /// Program and package of those that are not installed but unpacked.
-const UNPACKED: [(&str, &str); 7] = [
+const UNPACKED: [(&str, &str); 10] = [
     ("amtool", "prometheus-alertmanager"),
     ("containerd", "containerd"),
     ("docker-registry", "docker-registry"),
     ("dockerd", "docker.io"),
+    ("grub-mkpasswd-pbkdf2", "grub-common"),
     ("kubectl", "kubernetes-client"),
+    ("openvpn", "openvpn"),
     ("prometheus", "prometheus"),
     ("runc", "runc"),
+    ("wpa_passphrase", "wpasupplicant"),
 ];
 
 /// Starts the unpacked Alertmanager where it finds its templates.

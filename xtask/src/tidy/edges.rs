@@ -69,16 +69,19 @@ const MODULES: [(&str, &[&str]); 25] = [
 ];
 
 /// Crates that belong to one station each.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("anyhow", &[]),
     ("axum", &["sinks"]),
     ("aya", &["kernel"]),
     ("aya_log", &["kernel"]),
     ("clap", &[]),
     ("comfy_table", &[]),
+    ("flate2", &["scan"]),
     ("indicatif", &[]),
     ("prometheus", &["sinks", "telemetry"]),
+    ("redb", &["scan"]),
     ("reqwest", &["config", "sinks"]),
+    ("zstd", &["scan"]),
 ];
 
 /// These take what they need as arguments: no runtime, no file, no network, no clock.

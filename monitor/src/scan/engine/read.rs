@@ -1,4 +1,4 @@
-//! Reading one file through one fixed buffer.
+//! Reading one file, or one entry of an archive, through one fixed buffer.
 //!
 //! Invariant: no memory map, no allocation by file size; at most the size that the file had when it was opened is read,
 //! so a file that grows ends; holes of sparse files are skipped. Each place is searched once, with the spans that rules
@@ -12,9 +12,12 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::search::{Found, Search};
+use super::source::Source;
 use super::walk::Entry;
 use crate::model::DevIno;
 use crate::scan::rules::{MAX_AFTER, MAX_BEFORE};
+use crate::scan::stream::Fault;
+use crate::scan::stream::section::Section;
 use crate::scan::summary::ProblemKind;
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -22,19 +25,28 @@ const BUFFER_BYTES: usize = 256 << 10;
 const KEPT: usize = MAX_BEFORE + 1;
 
 /// A regular file, open.
-pub(super) struct Opened {
-    file: File,
-    pub(super) size: u64,
-    pub(super) key: DevIno,
+pub(in crate::scan) struct Opened {
+    pub(in crate::scan) file: File,
+    pub(in crate::scan) size: u64,
+    pub(in crate::scan) key: DevIno,
     sparse: bool,
     changed: (i64, i64),
 }
 
 /// Why a file was not read as it should have been.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FileFault {
-    pub(super) kind: ProblemKind,
-    pub(super) errno: Option<i32>,
+pub(in crate::scan) struct FileFault {
+    pub(in crate::scan) kind: ProblemKind,
+    pub(in crate::scan) errno: Option<i32>,
+}
+
+impl From<Fault> for FileFault {
+    fn from(fault: Fault) -> Self {
+        Self {
+            kind: fault.problem(),
+            errno: fault.errno(),
+        }
+    }
 }
 
 fn fault(kind: ProblemKind) -> impl Fn(Errno) -> FileFault {
@@ -57,7 +69,11 @@ pub(super) fn open(entry: &Entry<'_>) -> Result<Opened, FileFault> {
         Err(Errno::PERM) => rustix::fs::openat(entry.directory, entry.name, flags, Mode::empty()),
         other => other,
     };
-    let file = File::from(opened.map_err(fault(ProblemKind::Open))?);
+    of_file(File::from(opened.map_err(fault(ProblemKind::Open))?))
+}
+
+/// An open file, if it is a regular one.
+pub(in crate::scan) fn of_file(file: File) -> Result<Opened, FileFault> {
     let stat = rustix::fs::fstat(&file).map_err(fault(ProblemKind::Open))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         // It was a regular file when its directory was read.
@@ -70,7 +86,7 @@ pub(super) fn open(entry: &Entry<'_>) -> Result<Opened, FileFault> {
     Ok(Opened {
         file,
         size,
-        key: super::identity(&stat),
+        key: super::inode(&stat),
         sparse: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < size,
         changed: change_time(&stat),
     })
@@ -85,7 +101,31 @@ fn change_time(stat: &rustix::fs::Stat) -> (i64, i64) {
     (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
 }
 
+impl Source for &Opened {
+    fn segment(&mut self, at: u64) -> Option<(u64, u64)> {
+        Opened::segment(self, at)
+    }
+
+    fn read(&mut self, buffer: &mut [u8], at: u64) -> std::io::Result<usize> {
+        self.file.read_at(buffer, at)
+    }
+
+    fn has_changed(&self) -> bool {
+        Opened::has_changed(self)
+    }
+}
+
 impl Opened {
+    /// The whole file as a stream.
+    pub(super) fn section<'f>(&'f self, read: &'f std::cell::Cell<u64>) -> Section<'f> {
+        Section::new(&self.file, 0, self.size).counted(read)
+    }
+
+    /// The first bytes.
+    pub(super) fn head(&self, buffer: &mut [u8]) -> usize {
+        self.file.read_at(buffer, 0).unwrap_or(0)
+    }
+
     /// The next run of bytes that are not a hole, from `at`.
     fn segment(&self, at: u64) -> Option<(u64, u64)> {
         if at >= self.size {
@@ -147,22 +187,23 @@ impl FileBuffer {
     }
 
     /// Reads a file to its end; `begin` makes the search once the first bytes are known.
-    pub(super) fn scan<'s>(&mut self, opened: &Opened, begin: impl FnOnce(&[u8]) -> Search<'s>) -> Outcome {
+    pub(super) fn scan<'s>(
+        &mut self,
+        source: &mut dyn Source,
+        begin: impl FnOnce(&[u8]) -> Search<'s>,
+    ) -> Outcome {
         let mut begin = Some(begin);
         let mut search = None;
         let mut bytes = 0;
         let mut at = 0;
         let mut fault = None;
-        while let Some((start, end)) = opened.segment(at) {
-            let mut rounds = Rounds::new(&opened.file, start, end);
+        while let Some((start, end)) = source.segment(at) {
+            let mut rounds = Rounds::new(start, end);
             loop {
-                let read = match rounds.fill(&mut self.0) {
+                let read = match rounds.fill(&mut self.0, source) {
                     Ok(read) => read,
                     Err(error) => {
-                        fault = Some(FileFault {
-                            kind: ProblemKind::Read,
-                            errno: error.raw_os_error(),
-                        });
+                        fault = Some(Fault::from(error).into());
                         break;
                     }
                 };
@@ -189,7 +230,7 @@ impl FileBuffer {
                 break;
             }
         }
-        if fault.is_none() && opened.has_changed() {
+        if fault.is_none() && source.has_changed() {
             fault = Some(FileFault {
                 kind: ProblemKind::Changed,
                 errno: None,
@@ -204,8 +245,7 @@ impl FileBuffer {
 }
 
 /// One segment, a buffer at a time.
-struct Rounds<'a> {
-    file: &'a File,
+struct Rounds {
     at: u64,
     end: u64,
     /// Bytes in the buffer.
@@ -216,10 +256,9 @@ struct Rounds<'a> {
     ended: bool,
 }
 
-impl<'a> Rounds<'a> {
-    fn new(file: &'a File, at: u64, end: u64) -> Self {
+impl Rounds {
+    fn new(at: u64, end: u64) -> Self {
         Self {
-            file,
             at,
             end,
             filled: 0,
@@ -252,16 +291,13 @@ impl<'a> Rounds<'a> {
     }
 
     /// Reads until the buffer is full or the segment ends; gives back how many bytes were read.
-    fn fill(&mut self, buffer: &mut [u8]) -> std::io::Result<u64> {
+    fn fill(&mut self, buffer: &mut [u8], source: &mut dyn Source) -> std::io::Result<u64> {
         let mut total = 0;
         while !self.ended && self.filled < buffer.len() {
             let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
             let room = buffer.get_mut(self.filled..).unwrap_or_default();
             let room_length = room.len().min(left);
-            let read = match self
-                .file
-                .read_at(room.get_mut(..room_length).unwrap_or_default(), self.at)
-            {
+            let read = match source.read(room.get_mut(..room_length).unwrap_or_default(), self.at) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 other => other?,
             };

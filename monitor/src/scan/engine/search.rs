@@ -7,8 +7,9 @@
 use std::ops::Range;
 
 use super::Scanner;
+use super::encoded::{self, Budget};
 use super::gate::{FileKind, HEAD_BYTES};
-use crate::model::{Fingerprint, Severity};
+use crate::model::{Fingerprint, LoweredBy, Severity};
 use crate::scan::redact;
 use crate::scan::rules::{ClassSet, Rule, Trigger};
 use crate::scan::validate::Match;
@@ -22,6 +23,8 @@ pub(in crate::scan) struct Kept {
     pub(in crate::scan) line: Option<u32>,
     pub(in crate::scan) fingerprint: Fingerprint,
     pub(in crate::scan) excerpt: String,
+    /// Whether everybody knows it.
+    pub(in crate::scan) known: Option<LoweredBy>,
     severity: Severity,
     /// Where the secret lies in the file.
     place: Range<u64>,
@@ -41,6 +44,7 @@ struct Pending {
     whole: Range<usize>,
     secret: Range<usize>,
     fingerprint: Fingerprint,
+    known: Option<LoweredBy>,
     severity: Severity,
 }
 
@@ -49,6 +53,10 @@ pub(super) struct Search<'s> {
     scanner: &'s Scanner,
     classes: ClassSet,
     kind: FileKind,
+    /// A rule that is left out.
+    muted: Option<usize>,
+    /// What may still be decoded.
+    budget: Budget,
     /// For each rule: before this place in the buffer everything was searched.
     searched: Vec<usize>,
     pending: Vec<Pending>,
@@ -66,6 +74,12 @@ impl<'s> Search<'s> {
             scanner,
             classes,
             kind,
+            muted: None,
+            budget: if kind == FileKind::Config || kind == FileKind::Image {
+                Budget::WHOLE
+            } else {
+                Budget::NONE
+            },
             searched: vec![0; scanner.rules.rules().len()],
             pending: Vec::new(),
             secrets: Vec::new(),
@@ -73,6 +87,12 @@ impl<'s> Search<'s> {
             base: 0,
             lines: 0,
         }
+    }
+
+    /// The same search without the rule of that number.
+    pub(super) fn without(mut self, rule: Option<usize>) -> Self {
+        self.muted = rule;
+        self
     }
 
     /// Searches for matches whose hit lies in `from..limit`; `first` if the buffer begins where the file does.
@@ -84,13 +104,16 @@ impl<'s> Search<'s> {
         let part = buffer.get(from..).unwrap_or_default();
         scanner.prefilter.each_hit(self.kind, part, |at, index| {
             let at = from + at;
-            if let Some(rule) = rules.get(index).filter(|rule| at < limit && self.applies(rule)) {
+            if let Some(rule) = rules
+                .get(index)
+                .filter(|rule| at < limit && self.applies(index, rule))
+            {
                 let span = at.saturating_sub(rule.before).max(floor)..at + rule.after;
                 self.span(index, rule, buffer, at, span);
             }
         });
         for (index, rule) in rules.iter().enumerate() {
-            if !self.applies(rule) {
+            if !self.applies(index, rule) {
                 continue;
             }
             match rule.trigger {
@@ -102,11 +125,45 @@ impl<'s> Search<'s> {
                 Trigger::Head | Trigger::Literals(_) => {}
             }
         }
+        self.encoded(buffer, from..limit);
         self.settle(buffer);
     }
 
-    fn applies(&self, rule: &Rule) -> bool {
-        self.kind.has(rule.scope) && (rule.classes.is_empty() || rule.classes.meets(self.classes))
+    /// Searches what the buffer holds in base64.
+    fn encoded(&mut self, buffer: &[u8], part: Range<usize>) {
+        let mut budget = std::mem::replace(&mut self.budget, Budget::NONE);
+        encoded::each_text(buffer, part, &mut budget, |run, text| {
+            let mut inner = Search::new(self.scanner, self.classes, FileKind::Config).without(self.muted);
+            inner.budget = Budget::NONE;
+            inner.buffer(text, 0, text.len(), false);
+            for kept in inner.finish().kept {
+                self.adopt(kept, buffer, &run);
+            }
+        });
+        self.budget = budget;
+    }
+
+    /// Takes over what was found in a run of base64, at the place where it stands encoded.
+    fn adopt(&mut self, kept: Kept, buffer: &[u8], run: &Range<usize>) {
+        self.secrets.push(run.clone());
+        let full = self.found.kept.len() + self.pending.len() >= MAX_FILE_FINDINGS;
+        if full && !self.make_room(kept.severity) {
+            return;
+        }
+        let before = buffer.get(..run.start).unwrap_or_default();
+        let outside = |inner: u64| self.base + wide(run.start) + inner / 3 * 4;
+        let place = outside(kept.place.start)..outside(kept.place.end) + 1;
+        self.found.kept.push(Kept {
+            line: Some(self.lines.saturating_add(count_lines(before)) + 1),
+            place,
+            ..kept
+        });
+    }
+
+    fn applies(&self, index: usize, rule: &Rule) -> bool {
+        self.kind.has(rule.scope)
+            && self.muted != Some(index)
+            && (rule.classes.is_empty() || rule.classes.meets(self.classes))
     }
 
     /// Runs a rule's expression for matches that begin in `span`, unless an earlier hit did so up to `hit`.
@@ -115,12 +172,15 @@ impl<'s> Search<'s> {
         if hit < searched {
             return;
         }
+        let Some(regex) = rule.regex.regex() else {
+            return;
+        };
         let haystack = buffer
             .get(..(span.end + rule.after).min(buffer.len()))
             .unwrap_or_default();
         let mut at = span.start.max(searched);
         while at < haystack.len() {
-            let Some(captures) = rule.regex.captures_at(haystack, at) else {
+            let Some(captures) = regex.captures_at(haystack, at) else {
                 break;
             };
             let (Some(whole), Some(secret)) = (captures.get(0), captures.name("secret")) else {
@@ -159,6 +219,7 @@ impl<'s> Search<'s> {
             whole: matched.whole.start..matched.whole.end.max(end),
             secret: accepted.secret,
             fingerprint: self.scanner.key.fingerprint(accepted.canonical.bytes()),
+            known: accepted.known,
             severity: rule.severity,
         });
         Some(end)
@@ -213,6 +274,7 @@ impl<'s> Search<'s> {
                 }),
                 fingerprint: pending.fingerprint,
                 excerpt: if text { excerpt } else { String::new() },
+                known: pending.known,
                 severity: pending.severity,
                 place: self.base + wide(pending.secret.start)..self.base + wide(pending.secret.end),
             });

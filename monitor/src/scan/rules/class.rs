@@ -1,8 +1,8 @@
 //! Path classes: what a file is by its name, before a byte of it is read.
 //!
 //! A pattern is a list of path components; `*` stands for any bytes within one. With a leading slash it must match the
-//! whole path below the layer's root, without one its end. Invariant: at most 64 classes, so that a set of them is one
-//! word; a look-up costs two hash probes and the few patterns whose last component is neither a name nor `*.ext`.
+//! whole path below the layer's root, without one its end. Invariant: at most 256 classes, so that a set of them is four
+//! words; a look-up costs two hash probes and the few patterns whose last component is neither a name nor `*.ext`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,19 +10,32 @@ use super::RuleError;
 
 /// A set of path classes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(in crate::scan) struct ClassSet(u64);
+pub(in crate::scan) struct ClassSet([u64; WORDS]);
+
+const WORDS: usize = 4;
+const MAX_CLASSES: usize = 64 * WORDS;
 
 impl ClassSet {
+    /// The set of the class with that number, if there can be one.
+    fn one(number: usize) -> Option<Self> {
+        let mut set = Self::default();
+        *set.0.get_mut(number / 64)? |= 1 << (number % 64);
+        Some(set)
+    }
+
     pub(in crate::scan) fn is_empty(self) -> bool {
-        self.0 == 0
+        self == Self::default()
     }
 
     pub(in crate::scan) fn meets(self, other: Self) -> bool {
-        self.0 & other.0 != 0
+        self.0.iter().zip(other.0).any(|(a, b)| a & b != 0)
     }
 
-    fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+    fn union(mut self, other: Self) -> Self {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+        self
     }
 }
 
@@ -47,13 +60,10 @@ impl PathClasses {
     pub(super) fn new(raw: &BTreeMap<String, Vec<String>>) -> Result<Self, RuleError> {
         let mut classes = Self::default();
         for (name, patterns) in raw {
-            let bit = u32::try_from(classes.names.len())
-                .ok()
-                .and_then(|n| 1u64.checked_shl(n));
-            let class = ClassSet(bit.ok_or_else(|| RuleError::Lint {
+            let class = ClassSet::one(classes.names.len()).ok_or_else(|| RuleError::Lint {
                 id: name.clone(),
-                what: "more than 64 path classes".to_owned(),
-            })?);
+                what: format!("more than {MAX_CLASSES} path classes"),
+            })?;
             classes.names.insert(name.clone(), class);
             for pattern in patterns {
                 classes.add(pattern.as_bytes(), class);
@@ -187,13 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn the_sixty_fifth_class_is_refused() {
+    fn one_class_more_than_fits_is_refused() {
         let table = |n: usize| {
             (0..n)
                 .map(|i| (format!("c{i}"), Vec::new()))
                 .collect::<BTreeMap<_, _>>()
         };
-        assert!(PathClasses::new(&table(64)).is_ok());
-        assert!(PathClasses::new(&table(65)).is_err());
+        assert!(PathClasses::new(&table(MAX_CLASSES)).is_ok());
+        assert!(PathClasses::new(&table(MAX_CLASSES + 1)).is_err());
     }
 }

@@ -1,10 +1,10 @@
-//! Places where packages ship made-up keys: what is found there counts one step less, and is never skipped. They are
-//! directories of documentation and tests, and the data of programs and libraries, which carry keys to test themselves.
+//! How bad a match is where it lies: less if its file is a package's, if it is known to everybody, or in a place where
+//! made-up keys are shipped, which are directories of documentation and tests and the data of programs. Never skipped.
 //!
-//! Invariant: a pure function of rule and path, so that both sides of the worker's pipe come to the same severity.
+//! Invariant: a pure function of rule, path and what is known, so that both sides of the worker's pipe come to the same.
 
 use super::{Rule, Trigger};
-use crate::model::Severity;
+use crate::model::{LoweredBy, Severity};
 
 /// Directory names under which documentation, examples and tests lie.
 const HARMLESS: &[&[u8]] = &[
@@ -24,17 +24,38 @@ const HARMLESS: &[&[u8]] = &[
 ];
 
 impl Rule {
-    /// How bad a match is in the file of that path; `in_text` if it stands in a line of text.
-    pub(in crate::scan) fn severity_at(&self, path: &[u8], in_text: bool) -> Severity {
+    /// How bad a match is in the file of that path, and why less than the rule says; `in_text` if it stands in a line.
+    pub(in crate::scan) fn severity_at(
+        &self,
+        path: &[u8],
+        in_text: bool,
+        known: &[LoweredBy],
+    ) -> (Severity, Vec<LoweredBy>) {
+        let mut reasons = known.to_vec();
+        let everybodys = [LoweredBy::PublishedKey, LoweredBy::DocumentedSample];
+        let mut severity = if known.iter().any(|reason| everybodys.contains(reason)) {
+            Severity::Info
+        } else if known.contains(&LoweredBy::Package) {
+            // Not to the bottom: a package can be a private one.
+            lowered(lowered(self.severity))
+        } else {
+            self.severity
+        };
         let mut components = path.rsplit(|b| *b == b'/');
         // The file's own name says nothing.
         components.next();
-        let embedded = !in_text && self.trigger != Trigger::Head;
-        if embedded || components.any(|component| HARMLESS.contains(&component)) {
-            lowered(self.severity)
+        let place = if !in_text && self.trigger != Trigger::Head {
+            Some(LoweredBy::Embedded)
         } else {
-            self.severity
+            components
+                .any(|component| HARMLESS.contains(&component))
+                .then_some(LoweredBy::Place)
+        };
+        if let Some(place) = place {
+            reasons.push(place);
+            severity = lowered(severity);
         }
+        (severity, reasons)
     }
 }
 
@@ -87,7 +108,35 @@ mod tests {
             ("aws-access-key-id", "docs/a", true, Severity::Info),
         ] {
             let rule = rules.get(&RuleId::new(rule)).unwrap();
-            assert_eq!(rule.severity_at(path.as_bytes(), in_text), severity, "{path}");
+            assert_eq!(
+                rule.severity_at(path.as_bytes(), in_text, &[]).0,
+                severity,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_everybody_knows_counts_least_and_a_packages_file_two_steps_less() {
+        use LoweredBy::{DocumentedSample, Package, Place, PublishedKey};
+        let rules = RuleSet::builtin().unwrap();
+        let rule = rules.get(&RuleId::new("private-key-pem")).unwrap();
+        for (path, known, severity, reasons) in [
+            ("a", vec![], Severity::Critical, vec![]),
+            ("a", vec![Package], Severity::Medium, vec![Package]),
+            ("doc/a", vec![Package], Severity::Low, vec![Package, Place]),
+            ("a", vec![PublishedKey], Severity::Info, vec![PublishedKey]),
+            (
+                "doc/a",
+                vec![DocumentedSample],
+                Severity::Info,
+                vec![DocumentedSample, Place],
+            ),
+        ] {
+            assert_eq!(
+                rule.severity_at(path.as_bytes(), true, &known),
+                (severity, reasons)
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Reading the rule table: TOML into rules, nothing judged yet beyond what a type can say.
+//! Reading rule tables: TOML into rules, nothing judged yet beyond what a type can say.
 //!
-//! Invariant: an unknown key is an error; a rule is complete or there is none. Called by `RuleSet::parse`.
+//! Invariant: an unknown key is an error; a rule is complete or there is none. A class that several tables name has all
+//! their patterns. Called by `RuleSet`.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +9,29 @@ use base64::Engine as _;
 use serde::Deserialize;
 
 use super::class::PathClasses;
+use super::expression::Expression;
 use super::{Example, Rule, RuleError, SPLIT, Scope, Trigger};
 use crate::model::{Category, Confidence, RuleId, Severity};
 use crate::scan::validate::Validation;
 
-/// Compiled regular expressions may take this much memory each, bytes.
-const REGEX_LIMIT: usize = 2 << 20;
-
+/// One table as it stands in its file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawTable {
+pub(super) struct RawTable {
+    #[serde(default)]
     classes: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     rule: Vec<RawRule>,
+    /// Ids of rules of the tables after this one that are not wanted.
+    #[serde(default)]
+    pub(super) disable: Vec<String>,
+}
+
+impl RawTable {
+    /// The ids of its rules.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.rule.iter().map(|rule| rule.id.as_str())
+    }
 }
 
 #[derive(Deserialize)]
@@ -45,7 +57,10 @@ struct RawRule {
     after: usize,
     regex: String,
     validation: Validation,
+    refines: Option<String>,
+    #[serde(default)]
     positive: Vec<RawExample>,
+    #[serde(default)]
     negative: Vec<RawExample>,
 }
 
@@ -74,28 +89,26 @@ fn default_after() -> usize {
     1024
 }
 
-/// The rules of a table in its order, and its path classes.
-pub(super) fn parse(text: &str) -> Result<(Vec<Rule>, PathClasses), RuleError> {
-    let raw: RawTable = toml::from_str(text).map_err(RuleError::Parse)?;
-    let classes = PathClasses::new(&raw.classes)?;
-    let rules = raw
-        .rule
-        .into_iter()
-        .map(|rule| build(rule, &classes))
-        .collect::<Result<_, _>>()?;
-    Ok((rules, classes))
+/// Parses one table.
+pub(super) fn parse(text: &str) -> Result<RawTable, RuleError> {
+    toml::from_str(text).map_err(RuleError::Parse)
+}
+
+/// The path classes of all tables.
+pub(super) fn classes<'a>(tables: impl Iterator<Item = &'a RawTable>) -> Result<PathClasses, RuleError> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, patterns) in tables.flat_map(|table| &table.classes) {
+        all.entry(name.clone()).or_default().extend_from_slice(patterns);
+    }
+    PathClasses::new(&all)
+}
+
+/// The rules of a table, in its order.
+pub(super) fn rules(table: RawTable, classes: &PathClasses) -> Result<Vec<Rule>, RuleError> {
+    table.rule.into_iter().map(|rule| build(rule, classes)).collect()
 }
 
 fn build(raw: RawRule, classes: &PathClasses) -> Result<Rule, RuleError> {
-    let regex = regex::bytes::RegexBuilder::new(&raw.regex)
-        .unicode(false)
-        .size_limit(REGEX_LIMIT)
-        .dfa_size_limit(REGEX_LIMIT)
-        .build()
-        .map_err(|source| RuleError::Regex {
-            id: raw.id.clone(),
-            source: Box::new(source),
-        })?;
     let named = classes.set(&raw.classes).map_err(|what| RuleError::Lint {
         id: raw.id.clone(),
         what,
@@ -126,8 +139,9 @@ fn build(raw: RawRule, classes: &PathClasses) -> Result<Rule, RuleError> {
         trigger,
         before: raw.before,
         after: raw.after,
-        regex,
+        regex: Expression::new(raw.regex),
         validation: raw.validation,
+        refines: raw.refines.as_deref().map(RuleId::new),
     })
 }
 

@@ -32,10 +32,11 @@ pub(super) fn judge_pkcs12(matched: &Match<'_>) -> Option<Accepted> {
     (digits <= 4 && near.windows(oid.len()).any(|window| window == oid)).then(|| accept_head(matched))
 }
 
-fn accept_head(matched: &Match<'_>) -> Accepted {
+pub(super) fn accept_head(matched: &Match<'_>) -> Accepted {
     let head = matched.haystack.get(..1024).unwrap_or(matched.haystack);
     Accepted {
         secret: matched.whole.start..matched.whole.start + head.len(),
         canonical: super::Secret::new(head.to_vec()),
+        known: None,
     }
 }

@@ -69,6 +69,32 @@ pub(super) fn judge_armor(matched: &Match<'_>) -> Option<Accepted> {
     (tag == 5 && body.decoded.len() >= MIN_KEY).then(|| matched.accept(length, body.decoded))
 }
 
+/// Judges a key of `SSH.COM`: its lines decode to the format's magic number (draft-galb-secsh-publickeyfile).
+pub(super) fn judge_ssh2(matched: &Match<'_>) -> Option<Accepted> {
+    let tail = matched.tail();
+    let length = find(tail, b"---- END ")?;
+    let body = decode(tail.get(..length)?)?;
+    (body.decoded.starts_with(&[0x3f, 0x6f, 0xf9, 0xeb]) && body.decoded.len() >= MIN_KEY)
+        .then(|| matched.accept(length, body.decoded))
+}
+
+/// Judges a key whose body is random bytes, 32 or more.
+pub(super) fn judge_raw(matched: &Match<'_>) -> Option<Accepted> {
+    let length = find(matched.tail(), END)?;
+    let body = decode(matched.tail().get(..length)?)?;
+    (body.decoded.len() >= 32 && super::token::distinct(&body.decoded) >= 16)
+        .then(|| matched.accept(length, body.decoded))
+}
+
+/// Judges a key whose body is a JSON object with a key derivation and a ciphertext, as cosign writes it.
+pub(super) fn judge_json(matched: &Match<'_>) -> Option<Accepted> {
+    let length = find(matched.tail(), END)?;
+    let body = decode(matched.tail().get(..length)?)?;
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&body.decoded).ok()?;
+    (object.contains_key("kdf") && object.contains_key("ciphertext"))
+        .then(|| matched.accept(length, body.decoded))
+}
+
 /// Whether a decoded body is what its header says, and if so whether it is encrypted.
 fn structure(header: &[u8], body: &Body) -> Option<bool> {
     let decoded = body.decoded.as_slice();
@@ -110,41 +136,57 @@ pub(super) fn der_sequence(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Decodes the lines between header and footer.
 fn decode(body: &[u8]) -> Option<Body> {
-    let mut base64 = Vec::with_capacity(body.len());
+    let text = unescape(body);
+    let mut base64 = zeroize::Zeroizing::new(Vec::with_capacity(text.len()));
     let mut encrypted = false;
-    for line in unescaped_lines(body) {
+    for line in text.split(|b| matches!(b, b'\n' | b'\r')) {
         let line = bare(line);
         if line.contains(&b':') {
             encrypted |= find(line, b"ENCRYPTED").is_some();
-        } else if line.iter().all(|b| is_base64(*b)) {
-            base64.extend_from_slice(line);
-        } else {
-            return None;
+            continue;
+        }
+        // A variable often holds the whole key in one line, with spaces for its line breaks.
+        for part in line.split(|b| *b == b' ') {
+            if !part.iter().all(|b| is_base64(*b)) {
+                return None;
+            }
+            base64.extend_from_slice(part);
         }
     }
-    let decoded = LENIENT.decode(&base64).ok();
-    zeroize::Zeroize::zeroize(&mut base64);
-    Some(Body {
-        decoded: decoded?,
-        encrypted,
-    })
+    let decoded = LENIENT.decode(&*base64).ok()?;
+    Some(Body { decoded, encrypted })
 }
 
-/// Splits at line breaks, real ones and the two characters `\n` or `\r` of JSON and source code.
-fn unescaped_lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    body.split(|b| matches!(b, b'\n' | b'\r')).flat_map(|line| {
-        let mut rest = Some(line);
-        std::iter::from_fn(move || {
-            let line = rest?;
-            let escape = line.windows(2).position(|pair| pair == b"\\n" || pair == b"\\r");
-            let (head, tail) = match escape {
-                Some(at) => (line.get(..at)?, Some(line.get(at + 2..)?)),
-                None => (line, None),
-            };
-            rest = tail;
-            Some(head)
-        })
-    })
+/// What a key looks like outside a string of JSON, YAML or source code: `\n`, `\/`, `\u003d` and their like.
+fn unescape(body: &[u8]) -> zeroize::Zeroizing<Vec<u8>> {
+    let mut text = zeroize::Zeroizing::new(Vec::with_capacity(body.len()));
+    let mut rest = body;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'\\' {
+            text.push(*first);
+            continue;
+        }
+        let Some((escape, after)) = rest.split_first() else {
+            break;
+        };
+        match escape {
+            b'n' | b'r' => text.push(b'\n'),
+            b't' => text.push(b' '),
+            b'/' => text.push(b'/'),
+            b'u' => {
+                let code = after.get(..4).and_then(|digits| std::str::from_utf8(digits).ok());
+                let byte = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                text.extend(byte);
+                rest = after.get(4..).unwrap_or_default();
+                continue;
+            }
+            // An escape of an escape, or a line that goes on.
+            _ => continue,
+        }
+        rest = after;
+    }
+    text
 }
 
 /// A line without indentation, quotes, comment marks and the operator that joins string literals.
@@ -207,6 +249,10 @@ mod tests {
             "\n    QUJD\n    REVG\n",
             "\\n\" +\n  \"QUJD\\n\" +\n  \"REVG\\n\" +\n \"",
             "\nProc-Type: 4,NONE\n\nQUJDREVG\n",
+            " QUJD REVG ",
+            "\\\\nQUJD\\\\nREVG\\\\n",
+            "\\nQUJD\\u0052EVG\\n",
+            "\\\n QUJD\\\n REVG\\\n",
         ] {
             assert_eq!(decode(body.as_bytes()).unwrap().decoded, b"ABCDEF", "{body}");
         }

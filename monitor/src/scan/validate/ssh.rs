@@ -26,18 +26,18 @@ fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
 }
 
-/// Judges a match whose secret begins after the line `PuTTY-User-Key-File-…`: unencrypted, with its private lines.
-pub(super) fn judge_putty(matched: &Match<'_>) -> Option<Accepted> {
+/// Judges a match whose secret begins after the line `PuTTY-User-Key-File-…`: with its private lines, encrypted or not.
+pub(super) fn judge_putty(matched: &Match<'_>, encrypted: bool) -> Option<Accepted> {
     let tail = matched.tail();
     let mut base64 = Vec::new();
     let mut wanted = None;
-    let mut plain = false;
+    let mut is_encrypted = None;
     let mut read = 0;
     for line in tail.split_inclusive(|b| *b == b'\n').take(400) {
         let text = line.trim_ascii();
         read += line.len();
         if let Some(cipher) = text.strip_prefix(b"Encryption: ") {
-            plain = cipher == b"none";
+            is_encrypted = Some(cipher != b"none");
         } else if let Some(count) = text.strip_prefix(b"Private-Lines: ") {
             wanted = Some(std::str::from_utf8(count).ok()?.parse::<usize>().ok()?);
         } else if let Some(left) = wanted {
@@ -52,7 +52,8 @@ pub(super) fn judge_putty(matched: &Match<'_>) -> Option<Accepted> {
         }
     }
     let decoded = LENIENT.decode(&base64).ok()?;
-    (plain && wanted == Some(0) && decoded.len() >= 32).then(|| matched.accept(read, decoded))
+    (is_encrypted == Some(encrypted) && wanted == Some(0) && decoded.len() >= 32)
+        .then(|| matched.accept(read, decoded))
 }
 
 #[cfg(test)]

@@ -12,7 +12,41 @@ use super::{Accepted, Match, value};
 pub(super) fn judge(matched: &Match<'_>) -> Option<Accepted> {
     let length = token_length(matched.tail()).max(matched.secret.len());
     let token = matched.tail().get(..length)?;
-    (!value::is_placeholder(token) && distinct(token) >= 8).then(|| matched.accept(length, token.to_vec()))
+    (!value::is_placeholder(token) && distinct(token) >= 8 && !is_patterned(token))
+        .then(|| matched.accept(length, token.to_vec()))
+}
+
+/// What a hand types to fill a field: a run of eight neighbours (`abcdefgh`, `12345678`), or one block again and again.
+fn is_patterned(token: &[u8]) -> bool {
+    let mut run = 1;
+    let counts = token.windows(2).any(|pair| {
+        let follows = pair
+            .first()
+            .is_some_and(|a| pair.get(1) == Some(&a.wrapping_add(1)));
+        run = if follows { run + 1 } else { 1 };
+        run >= 8
+    });
+    let repeats = (1..=token.len() / 3).any(|period| {
+        token
+            .get(period..)
+            .is_some_and(|shifted| token.starts_with(shifted))
+    });
+    counts || repeats
+}
+
+/// A JSON web token (RFC 7519): a header with an algorithm, a payload, a signature.
+pub(super) fn judge_jwt(matched: &Match<'_>) -> Option<Accepted> {
+    let length = token_length(matched.tail());
+    let token = matched.tail().get(..length)?;
+    let mut parts = token.split(|b| *b == b'.');
+    let header = object(parts.next()?)?;
+    object(parts.next()?)?;
+    let signature = parts.next()?;
+    (header.contains_key("alg")
+        && signature.len() >= 32
+        && distinct(signature) >= 16
+        && parts.next().is_none())
+    .then(|| matched.accept(length, token.to_vec()))
 }
 
 /// Base64 of exactly `length` bytes that are not all alike.

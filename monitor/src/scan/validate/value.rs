@@ -10,6 +10,7 @@ const WORDS: &[&str] = &[
     "bar",
     "changeit",
     "changeme",
+    "community",
     "change-me",
     "change_me",
     "default",
@@ -21,6 +22,7 @@ const WORDS: &[&str] = &[
     "false",
     "foo",
     "foobar",
+    "foobared",
     "hidden",
     "insert",
     "mypass",
@@ -36,6 +38,8 @@ const WORDS: &[&str] = &[
     "password",
     "placeholder",
     "prompt",
+    "private",
+    "public",
     "pwd",
     "redacted",
     "replaceme",
@@ -46,6 +50,7 @@ const WORDS: &[&str] = &[
     "string",
     "test",
     "testing",
+    "testing123",
     "todo",
     "token",
     "true",
@@ -77,6 +82,7 @@ const PARTS: &[&[u8]] = &[
     b"insert_",
     b"<password",
     b"dummy",
+    b"unique phrase",
 ];
 
 /// What stands where a value will be put later, or is a documented sample.

@@ -19,20 +19,39 @@ enum Effect {
     Nothing,
     Deletes,
     Replaces,
+    Repermissions,
 }
 
 /// Whether the file `path` (below a layer's root) is visible through `above`: the layers on top of it, lowest first,
-/// each with its content directory.
-pub fn visibility(path: &[u8], above: &[(LayerId, &Path)]) -> Visibility {
+/// each with its content directory. `is_copy` says of a layer that replaces the file whether it puts the same secret there.
+pub fn visibility(
+    path: &[u8],
+    above: &[(LayerId, &Path)],
+    is_copy: &dyn Fn(&LayerId, &Path) -> bool,
+) -> Visibility {
+    let mut state = Visibility::Visible;
     for (layer, content) in above {
         let by = layer.clone();
         match effect(path, content) {
             Effect::Nothing => {}
             Effect::Deletes => return Visibility::Deleted { by },
-            Effect::Replaces => return Visibility::Replaced { by },
+            Effect::Replaces if !is_copy(layer, content) => return Visibility::Replaced { by },
+            // What lies above may hide the copy again.
+            Effect::Replaces | Effect::Repermissions => {
+                if state == Visibility::Visible {
+                    state = Visibility::Repermissioned { by };
+                }
+            }
         }
     }
-    Visibility::Visible
+    state
+}
+
+/// Whether two files differ in mode, owner or group; false where one cannot be looked at.
+pub fn permissions_differ(one: &Path, other: &Path) -> bool {
+    let of =
+        |path| rustix::fs::lstat(path).map(|stat: Stat| (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid));
+    matches!((of(one), of(other)), (Ok(one), Ok(other)) if one != other)
 }
 
 fn effect(path: &[u8], content: &Path) -> Effect {
@@ -56,10 +75,10 @@ fn effect(path: &[u8], content: &Path) -> Effect {
             return Effect::Deletes;
         }
         if is_last {
-            // Only the metadata was copied up: the content is still the lower file's.
+            // Only the metadata was copied up, as chmod and chown do: the content is still the lower file's.
             let metadata_only = !is_directory && attribute(&here, "metacopy").is_some();
             return if metadata_only {
-                Effect::Nothing
+                Effect::Repermissions
             } else {
                 Effect::Replaces
             };

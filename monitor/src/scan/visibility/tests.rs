@@ -32,9 +32,13 @@ fn check(name: &str, make: impl Fn(&Path), expected: &Visibility) {
     make(upper.path());
     let empty = tempfile::tempdir().unwrap();
     let above = [(id("empty"), empty.path()), (id("upper"), upper.path())];
-    assert_eq!(visibility(b"etc/app/key", &above), *expected, "{name}");
     assert_eq!(
-        visibility(b"etc/app/key", &above[..1]),
+        visibility(b"etc/app/key", &above, &|_, _| false),
+        *expected,
+        "{name}"
+    );
+    assert_eq!(
+        visibility(b"etc/app/key", &above[..1], &|_, _| false),
         Visibility::Visible,
         "{name}"
     );
@@ -118,9 +122,35 @@ fn opaque_directories_and_metacopies_are_told_by_their_attributes() {
                 touch(u, "etc/app/key");
                 set(u.join("etc/app/key"), &format!("{prefix}metacopy"), "");
             },
-            &Visibility::Visible,
+            &Visibility::Repermissioned { by: id("upper") },
         );
     }
+}
+
+#[test]
+fn a_copy_of_the_secret_under_other_permissions_is_told_from_another_file() {
+    let (lower, upper, top) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    for layer in [&lower, &upper] {
+        touch(layer.path(), "etc/key");
+    }
+    let [file, copy] = [&lower, &upper].map(|layer| layer.path().join("etc/key"));
+    let above = [(id("upper"), upper.path()), (id("top"), top.path())];
+    let judge = |same_secret: bool| {
+        let is_copy = |_: &LayerId, _: &Path| same_secret && permissions_differ(&file, &copy);
+        visibility(b"etc/key", &above, &is_copy)
+    };
+    let by = |name| id(name);
+    assert_eq!(judge(true), Visibility::Replaced { by: by("upper") });
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&copy, mode).unwrap();
+    assert_eq!(judge(true), Visibility::Repermissioned { by: by("upper") });
+    assert_eq!(judge(false), Visibility::Replaced { by: by("upper") });
+    whiteout(top.path(), "etc/key");
+    assert_eq!(judge(true), Visibility::Deleted { by: by("top") });
 }
 
 /// tmpfs has user attributes from Linux 6.6 on.
@@ -207,10 +237,14 @@ fn the_upper_directory_of_a_real_overlay_is_understood() {
         &replaced,
     ];
     for (file, expected) in files.iter().zip(expected) {
-        assert_eq!(visibility(file.as_bytes(), &above), *expected, "{file}");
+        assert_eq!(
+            visibility(file.as_bytes(), &above, &|_, _| false),
+            *expected,
+            "{file}"
+        );
         let merged = crate::bounded::read(&overlay.at("merged").join(file), 16).ok();
         let seen = match expected {
-            Visibility::Visible => Some(&b"new"[..]),
+            Visibility::Visible | Visibility::Repermissioned { .. } => Some(&b"new"[..]),
             Visibility::Replaced { .. } => Some(&b"other"[..]),
             Visibility::Deleted { .. } => None,
         };

@@ -3,15 +3,21 @@
 //! Invariant: title, category, severity and confidence come from the agent's own table; a path stays below its layer;
 //! every text is bounded and printable. An answer that breaks any of this is refused as a whole. Pure.
 
+use std::collections::BTreeSet;
+
 use super::protocol::{WireFinding, WirePlace};
 use crate::model::{Finding, ImageId, LayerKey, Place, StoreId, text};
+use crate::scan::engine::judged_path;
 use crate::scan::redact::{FINGERPRINT_DIGITS, MAX_EXCERPT};
 use crate::scan::rules::RuleSet;
+use crate::scan::shape::{MAX_IMAGES, MAX_LAYERS, Shape};
 use crate::scan::summary::{MAX_PROBLEMS, ScanSummary};
+use crate::scan::target::TargetFinding;
 
 const MAX_PATH: usize = 40 << 10;
 const MAX_TEXT: usize = 4 << 10;
-const FIELDS: [&str; 7] = [
+const FIELDS: [&str; 8] = [
+    "annotations",
     "Env",
     "Cmd",
     "Entrypoint",
@@ -31,29 +37,103 @@ pub(super) fn file_finding(
 ) -> Result<Finding, Refusal> {
     let WirePlace::File {
         path,
+        member,
         line,
         key,
         generation,
+        ..
     } = &wire.place
     else {
         return Err("a finding in a configuration where a layer was asked about");
     };
     let path = text::unescape(path);
-    let is_below = path
-        .split(|b| *b == b'/')
-        .all(|c| !matches!(c, b"" | b"." | b".."));
-    if !is_below || path.len() > MAX_PATH || path.contains(&0) {
+    let member = member.as_deref().map(text::unescape);
+    if !is_below(&path) || member.as_deref().is_some_and(|member| !is_below(member)) {
         return Err("a path outside the layer");
     }
+    let judged = judged_path(&path, member.as_deref());
     let place = Place::File {
         layer: layer.cloned(),
-        path: path.clone(),
+        path,
+        member,
         line: *line,
         key: *key,
         generation: *generation,
     };
     let in_text = line.is_some();
-    finding(rules, wire, place, (&path, in_text))
+    finding(rules, wire, place, (&judged, in_text))
+}
+
+/// A finding in a target: its layer or image is one of those that the target has.
+pub(super) fn target_finding(
+    rules: &RuleSet,
+    wire: WireFinding,
+    shape: Option<&Shape>,
+) -> Result<TargetFinding, Refusal> {
+    let Some(shape) = shape else {
+        return Err("a finding before it is known what the target is");
+    };
+    let (layer, image) = match &wire.place {
+        WirePlace::File { layer, .. } => (*layer, None),
+        WirePlace::Config { image, .. } => (None, *image),
+    };
+    if !is_in(layer, shape.layers.len()) || !is_in(image, shape.images.len()) {
+        return Err("a finding in a layer or image that the target has not");
+    }
+    let finding = match image {
+        Some(_) => config_finding(rules, wire, &StoreId::new(""), &ImageId::new(""))?,
+        None => file_finding(rules, wire, None)?,
+    };
+    Ok(TargetFinding {
+        finding,
+        layer,
+        image,
+        shadows: Vec::new(),
+    })
+}
+
+/// What a target consists of: bounded, printable, and without a layer that is not there.
+pub(super) fn shape(shape: Shape) -> Result<Shape, Refusal> {
+    let layers = shape.layers.len();
+    let is_good = layers <= MAX_LAYERS
+        && shape.images.len() <= MAX_IMAGES
+        && shape.layers.iter().all(|id| is_clean(id))
+        && shape.images.iter().all(|image| {
+            let mut numbers = image.layers.iter();
+            image.names.len() <= MAX_IMAGES
+                && image.names.iter().all(|name| is_clean(name))
+                && is_clean(&image.id)
+                && image.layers.len() <= MAX_LAYERS
+                && numbers.all(|number| is_in(Some(*number), layers))
+        });
+    if is_good {
+        Ok(shape)
+    } else {
+        Err("a target that is too large, not printable or does not fit together")
+    }
+}
+
+/// The digest of a layer that was read.
+pub(super) fn diff_id(id: &str) -> Result<&str, Refusal> {
+    let digits = id.strip_prefix("sha256:").unwrap_or_default();
+    if digits.len() == 64 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        Ok(id)
+    } else {
+        Err("something else than a digest")
+    }
+}
+
+fn is_in(number: Option<u32>, length: usize) -> bool {
+    number.is_none_or(|number| usize::try_from(number).is_ok_and(|number| number < length))
+}
+
+/// A path that stays below where it begins.
+fn is_below(path: &[u8]) -> bool {
+    path.len() <= MAX_PATH
+        && !path.contains(&0)
+        && path
+            .split(|b| *b == b'/')
+            .all(|c| !matches!(c, b"" | b"." | b".."))
 }
 
 /// A finding in the configuration of the image that was asked about.
@@ -63,7 +143,7 @@ pub(super) fn config_finding(
     store: &StoreId,
     image: &ImageId,
 ) -> Result<Finding, Refusal> {
-    let WirePlace::Config { field, name } = &wire.place else {
+    let WirePlace::Config { field, name, .. } = &wire.place else {
         return Err("a finding in a file where a configuration was asked about");
     };
     if !FIELDS.contains(&field.as_str()) || !is_clean(name) {
@@ -92,11 +172,17 @@ fn finding(
     if wire.excerpt.chars().count() > MAX_EXCERPT || !is_clean(&wire.excerpt) {
         return Err("an excerpt that is too long or not printable");
     }
+    let distinct: BTreeSet<_> = wire.known.iter().collect();
+    if distinct.len() != wire.known.len() || !wire.known.iter().all(|reason| reason.is_of_content()) {
+        return Err("a reason that it cannot know");
+    }
+    let (severity, lowered) = rule.severity_at(path, in_text, &wire.known);
     Ok(Finding {
         rule: rule.id.clone(),
         title: rule.title.clone(),
         category: rule.category,
-        severity: rule.severity_at(path, in_text),
+        severity,
+        lowered,
         confidence: rule.confidence,
         place,
         fingerprint: wire.fingerprint,
@@ -126,13 +212,15 @@ fn is_clean(shown: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DevIno, Fingerprint, KernelDev, LayerId, RuleId, Severity};
+    use crate::model::{DevIno, Fingerprint, KernelDev, LayerId, LoweredBy, RuleId, Severity};
 
     fn wire() -> WireFinding {
         WireFinding {
             rule: RuleId::new("private-key-pem"),
             place: WirePlace::File {
                 path: "etc/a\\xff.key".to_owned(),
+                member: None,
+                layer: None,
                 line: Some(1),
                 key: DevIno {
                     dev: KernelDev(1),
@@ -140,6 +228,7 @@ mod tests {
                 },
                 generation: 3,
             },
+            known: Vec::new(),
             fingerprint: Fingerprint("0123456789abcdef01234567".to_owned()),
             excerpt: "-----BEGIN PRIVATE KEY-----****".to_owned(),
         }
@@ -183,6 +272,14 @@ mod tests {
             (
                 "fingerprint",
                 changed(|w| w.fingerprint = Fingerprint("hunter2".to_owned())),
+            ),
+            (
+                "a place as what is known",
+                changed(|w| w.known = vec![LoweredBy::Place]),
+            ),
+            (
+                "one reason twice",
+                changed(|w| w.known = vec![LoweredBy::Package; 2]),
             ),
             ("long excerpt", changed(|w| w.excerpt = "x".repeat(121))),
             (

@@ -9,8 +9,9 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use super::confine;
-use super::protocol::{self, Hello, MAX_LINE, Request, Response, WireFinding, WirePlace};
+use super::protocol::{self, Hello, MAX_HELLO, MAX_LINE, Request, Response, WireFinding, WirePlace};
 use crate::model::{DevIno, Finding, ImageId, Place, StoreId, text};
+use crate::scan::archive::{self, Told};
 use crate::scan::engine::Scanner;
 use crate::scan::rules::RuleSet;
 use crate::scan::summary::{Progress, ScanSummary};
@@ -54,13 +55,13 @@ pub fn worker_main() -> ExitCode {
 fn serve(output: &mut StdoutLock<'_>) -> Result<(), WorkerError> {
     confine::confine()?;
     let mut input = BufReader::new(std::io::stdin().lock());
-    let hello = zeroize::Zeroizing::new(next_line(&mut input)?.ok_or(WorkerError::Key)?);
+    let hello = zeroize::Zeroizing::new(next_line(&mut input, MAX_HELLO)?.ok_or(WorkerError::Key)?);
     let hello: Hello = serde_json::from_slice(&hello).map_err(WorkerError::Greeting)?;
-    let scanner = Scanner::new(RuleSet::builtin()?, hello.key().ok_or(WorkerError::Key)?)?;
+    let scanner = Scanner::new(RuleSet::with(&hello.rules)?, hello.key().ok_or(WorkerError::Key)?)?;
     drop(hello);
     let rules = scanner.rules().digest().to_owned();
     send(output, &Response::Ready { rules })?;
-    while let Some(line) = next_line(&mut input)? {
+    while let Some(line) = next_line(&mut input, MAX_LINE)? {
         let answer = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => {
                 confine::allow_cpu(request.cpu_seconds())?;
@@ -80,6 +81,7 @@ fn answer(scanner: &Scanner, request: Request, output: &mut StdoutLock<'_>) -> R
     let done = catch_unwind(AssertUnwindSafe(|| match request {
         Request::Layer { root, root_key, .. } => scan_layer(scanner, &root, root_key, output),
         Request::Image { path, .. } => scan_image(scanner, &path, output),
+        Request::Target { path, .. } => scan_target(scanner, &path, output),
     }));
     let reason = match done {
         Ok(Ok(summary)) => return Response::Done(summary),
@@ -103,7 +105,7 @@ fn scan_layer(
     let mut found = |finding: Finding| {
         tell(
             &mut output.borrow_mut(),
-            &Response::Found(Box::new(wire(finding))),
+            &Response::Found(Box::new(wire(finding, None, None))),
         );
     };
     let root = protocol::unescaped(root);
@@ -118,9 +120,30 @@ fn scan_image(
     // The agent knows which image it asked about.
     let nobody = (StoreId::new(""), ImageId::new(""));
     for finding in scanner.scan_image_config(&protocol::unescaped(path), &nobody.0, &nobody.1)? {
-        tell(output, &Response::Found(Box::new(wire(finding))));
+        tell(output, &Response::Found(Box::new(wire(finding, None, None))));
     }
     Ok(ScanSummary::default())
+}
+
+fn scan_target(
+    scanner: &Scanner,
+    path: &str,
+    output: &mut StdoutLock<'_>,
+) -> Result<ScanSummary, crate::scan::ScanError> {
+    archive::scan_target(scanner, &protocol::unescaped(path), &mut |told| {
+        let response = match told {
+            Told::Shape(shape) => Response::Shape(shape),
+            Told::Progress(progress) => Response::Progress(progress),
+            Told::Found {
+                finding,
+                layer,
+                image,
+            } => Response::Found(Box::new(wire(*finding, layer, image))),
+            Told::Layer { layer, diff_id } => Response::Layer { layer, diff_id },
+            Told::Shadow(shadow) => Response::Shadow(shadow),
+        };
+        tell(output, &response);
+    })
 }
 
 /// Sends what is not the last word; without an agent there is nobody to scan for.
@@ -134,25 +157,33 @@ fn tell(output: &mut StdoutLock<'_>, response: &Response) {
     }
 }
 
-fn wire(finding: Finding) -> WireFinding {
+pub(in crate::scan) fn wire(finding: Finding, layer: Option<u32>, image: Option<u32>) -> WireFinding {
     let place = match finding.place {
         Place::File {
             path,
+            member,
             line,
             key,
             generation,
             ..
         } => WirePlace::File {
             path: text::printable(&path).to_string(),
+            member: member.map(|member| text::printable(&member).to_string()),
             line,
             key,
             generation,
+            layer,
         },
-        Place::ImageConfig { field, name, .. } => WirePlace::Config { field, name },
+        Place::ImageConfig { field, name, .. } => WirePlace::Config { field, name, image },
     };
     WireFinding {
         rule: finding.rule,
         place,
+        known: finding
+            .lowered
+            .into_iter()
+            .filter(|reason| reason.is_of_content())
+            .collect(),
         fingerprint: finding.fingerprint,
         excerpt: finding.excerpt,
     }
@@ -163,10 +194,10 @@ fn send(output: &mut StdoutLock<'_>, response: &Response) -> std::io::Result<()>
     output.flush()
 }
 
-/// The next line of the agent; nothing at the end.
-fn next_line(input: &mut BufReader<StdinLock<'_>>) -> Result<Option<Vec<u8>>, WorkerError> {
+/// The next line of the agent, of at most `limit` bytes; nothing at the end.
+fn next_line(input: &mut BufReader<StdinLock<'_>>, limit: u64) -> Result<Option<Vec<u8>>, WorkerError> {
     let mut line = Vec::new();
-    input.take(MAX_LINE).read_until(b'\n', &mut line)?;
+    input.take(limit).read_until(b'\n', &mut line)?;
     match line.last() {
         None => Ok(None),
         Some(b'\n') => Ok(Some(line)),

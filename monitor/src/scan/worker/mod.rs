@@ -1,13 +1,14 @@
 //! Scanning in a child process that holds nothing worth taking over.
 //!
 //! `child` is what runs in it, `confine` what it gives up first, `protocol` the lines that go between, `accept` what the
-//! agent believes of an answer. Invariant: the worker's answers are input like any other; a worker that lies, hangs,
+//! agent believes of an answer, `target` the talk about what lies outside the stores. Invariant: the worker's answers are input like any other; a worker that lies, hangs,
 //! floods or dies costs one request, whose error names the layer, and the next request starts a new one.
 
 mod accept;
 mod child;
 mod confine;
 mod protocol;
+mod target;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,14 +18,17 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+pub(super) use child::wire;
 pub use child::worker_main;
+pub(super) use protocol::WireFinding;
 
 use super::error::ScanError;
-use super::redact::FingerprintKey;
-use super::rules::RuleSet;
-use super::summary::{LayerRequest, LayerScan, ScanSummary};
+use super::redact::{FingerprintKey, Secret};
+use super::rules::{RuleFile, RuleSet};
+use super::summary::{LayerRequest, LayerScan, Progress, ScanSummary};
+use super::target::TargetScan;
 use crate::model::{Finding, ImageId, LayerKey, StoreId};
-use protocol::{Hello, MAX_LINE, Request, Response, WireFinding};
+use protocol::{Hello, MAX_LINE, Request, Response};
 
 /// The hidden verb under which the agent's own executable is the worker.
 const VERB: &str = "scan-worker";
@@ -48,12 +52,23 @@ pub struct ImageRequest {
     pub deadline: Duration,
 }
 
+/// Something outside the stores to scan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TargetRequest {
+    /// A directory, an OCI layout, an archive or any file.
+    pub path: PathBuf,
+    /// How long it may take.
+    pub deadline: Duration,
+}
+
 /// How a worker is started.
 pub struct WorkerOptions {
     /// The executable with the hidden verb; `/proc/self/exe` in the agent.
     pub program: PathBuf,
     /// The node's key for fingerprints.
     pub key: FingerprintKey,
+    /// The user's rule tables, which come before the built-in ones.
+    pub rules: Vec<RuleFile>,
     /// Told the process id of each new worker before it opens any file of a layer.
     pub on_start: Box<dyn FnMut(u32) + Send + Sync>,
 }
@@ -101,12 +116,17 @@ impl fmt::Display for Subject {
 impl ScanWorker {
     /// A worker that is not started yet.
     pub fn new(options: WorkerOptions) -> Result<Self, ScanError> {
-        let rules = RuleSet::builtin()?;
+        let rules = RuleSet::with(&options.rules)?;
         Ok(Self {
             options,
             rules,
             running: None,
         })
+    }
+
+    /// Recognises the key that fingerprints are made with, without giving it away.
+    pub fn key_id(&self) -> String {
+        self.options.key.fingerprint(b"layerwatch key id").0
     }
 
     /// The process id while a worker runs.
@@ -146,6 +166,49 @@ impl ScanWorker {
         Ok(self.ask(&asked, &subject, request.deadline).await?.0)
     }
 
+    /// Scans a target into `scan`, which has what was found so far if this fails or is dropped; dropping kills the
+    /// worker. `progress` hears of each step.
+    pub async fn scan_target(
+        &mut self,
+        request: TargetRequest,
+        scan: &mut TargetScan,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), ScanError> {
+        let subject = Subject::Layer {
+            name: crate::model::text::printable(request.path.as_os_str().as_encoded_bytes()).to_string(),
+            layer: None,
+        };
+        let asked = Request::target(&request.path, request.deadline);
+        let deadline = request.deadline;
+        self.start().await?;
+        let Some(mut running) = self.running.take() else {
+            return Err(protocol_error(&subject, "it is not running"));
+        };
+        let talk = running.converse_about_target(&self.rules, &asked, &subject, scan, progress);
+        let answer = tokio::time::timeout(deadline, talk).await;
+        self.conclude(running, answer, &subject, deadline)
+    }
+
+    /// Keeps a worker that answered as it should; any other is ended by being dropped.
+    fn conclude<T>(
+        &mut self,
+        running: Running,
+        answer: Result<Result<T, ScanError>, tokio::time::error::Elapsed>,
+        subject: &Subject,
+        deadline: Duration,
+    ) -> Result<T, ScanError> {
+        let answer = answer.unwrap_or_else(|_| {
+            Err(ScanError::Deadline {
+                subject: subject.to_string(),
+                seconds: deadline.as_secs(),
+            })
+        });
+        if matches!(answer, Ok(_) | Err(ScanError::Refused { .. })) {
+            self.running = Some(running);
+        }
+        answer
+    }
+
     /// Ends the worker: it sees the end of its input and exits.
     pub async fn stop(&mut self) {
         if let Some(Running { mut child, stdin, .. }) = self.running.take() {
@@ -167,16 +230,7 @@ impl ScanWorker {
             return Err(protocol_error(subject, "it is not running"));
         };
         let answer = tokio::time::timeout(deadline, running.converse(&self.rules, request, subject)).await;
-        let answer = answer.unwrap_or_else(|_| {
-            Err(ScanError::Deadline {
-                subject: subject.to_string(),
-                seconds: deadline.as_secs(),
-            })
-        });
-        if matches!(answer, Ok(_) | Err(ScanError::Refused { .. })) {
-            self.running = Some(running);
-        }
-        answer
+        self.conclude(running, answer, subject, deadline)
     }
 
     async fn spawn(&mut self) -> Result<Running, ScanError> {
@@ -205,7 +259,8 @@ impl ScanWorker {
             layer: None,
             name: "nothing yet".to_owned(),
         };
-        let greeting = running.greet(&self.options.key, self.rules.digest(), &subject);
+        let hello = Hello::line(&self.options.key, &self.options.rules);
+        let greeting = running.greet(&hello, self.rules.digest(), &subject);
         match tokio::time::timeout(START_DEADLINE, greeting).await {
             Ok(greeted) => greeted?,
             Err(_) => return Err(ScanError::Start(std::io::ErrorKind::TimedOut.into())),
@@ -216,13 +271,7 @@ impl ScanWorker {
 
 impl Running {
     /// Hands over the key; the worker says that it is confined and has the same rules.
-    async fn greet(
-        &mut self,
-        key: &FingerprintKey,
-        digest: &str,
-        subject: &Subject,
-    ) -> Result<(), ScanError> {
-        let hello = Hello::line(key);
+    async fn greet(&mut self, hello: &Secret, digest: &str, subject: &Subject) -> Result<(), ScanError> {
         self.stdin
             .write_all(hello.bytes())
             .await
@@ -230,9 +279,13 @@ impl Running {
         match self.answer(subject).await?.0 {
             Response::Ready { rules } if rules == digest => Ok(()),
             Response::Failed { reason } => Err(refused(subject, &reason)),
-            Response::Ready { .. } | Response::Progress(_) | Response::Found(_) | Response::Done(_) => {
-                Err(protocol_error(subject, "another greeting than expected"))
-            }
+            Response::Ready { .. }
+            | Response::Progress(_)
+            | Response::Found(_)
+            | Response::Shape(_)
+            | Response::Layer { .. }
+            | Response::Shadow(_)
+            | Response::Done(_) => Err(protocol_error(subject, "another greeting than expected")),
         }
     }
 
@@ -263,7 +316,12 @@ impl Running {
                     return Ok((findings, summary));
                 }
                 Response::Failed { reason } => return Err(refused(subject, &reason)),
-                Response::Ready { .. } => return Err(protocol_error(subject, "a second greeting")),
+                Response::Ready { .. }
+                | Response::Shape(_)
+                | Response::Layer { .. }
+                | Response::Shadow(_) => {
+                    return Err(protocol_error(subject, "an answer to another question"));
+                }
             }
         }
     }
@@ -295,6 +353,16 @@ impl Running {
             status,
         }
     }
+}
+
+/// A finding that was kept, believed as much as a worker's.
+pub(super) fn believe_file(rules: &RuleSet, wire: WireFinding, layer: &LayerKey) -> Option<Finding> {
+    accept::file_finding(rules, wire, Some(layer)).ok()
+}
+
+/// A summary that was kept.
+pub(super) fn believe_summary(summary: ScanSummary) -> Option<ScanSummary> {
+    accept::summary(summary).ok()
 }
 
 fn believe(rules: &RuleSet, wire: WireFinding, subject: &Subject) -> Result<Finding, ScanError> {

@@ -10,25 +10,43 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DevIno, Fingerprint, RuleId, text};
+use crate::model::{DevIno, Fingerprint, LoweredBy, RuleId, text};
 use crate::scan::redact::{FingerprintKey, Secret};
+use crate::scan::rules::{MAX_USER_BYTES, RuleFile};
+use crate::scan::shape::Shape;
 use crate::scan::summary::{Progress, ScanSummary};
+use crate::scan::target::Shadow;
 
 /// The longest line: a path of 128 names of 255 bytes, each byte escaped twice, and room.
 pub(super) const MAX_LINE: u64 = 256 << 10;
+
+/// The longest first line: the user's rule tables, each byte escaped, the key, and room.
+pub(super) const MAX_HELLO: u64 = 6 * MAX_USER_BYTES as u64 + (64 << 10);
 
 /// The agent's first line.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Hello {
     key: String,
+    /// The user's rule tables.
+    pub(super) rules: Vec<RuleFile>,
 }
 
 impl Hello {
     /// The line, which holds the key and is overwritten when dropped.
-    pub(super) fn line(key: &FingerprintKey) -> Secret {
+    pub(super) fn line(key: &FingerprintKey, rules: &[RuleFile]) -> Secret {
         let hex = key.to_hex();
-        Secret::new([b"{\"key\":\"", hex.bytes(), b"\"}\n"].concat())
+        let rules = line(&rules);
+        Secret::new(
+            [
+                b"{\"key\":\"",
+                hex.bytes(),
+                b"\",\"rules\":",
+                rules.trim_ascii_end(),
+                b"}\n",
+            ]
+            .concat(),
+        )
     }
 
     pub(super) fn key(&self) -> Option<FingerprintKey> {
@@ -54,6 +72,8 @@ pub(super) enum Request {
     },
     /// Scan an image's configuration.
     Image { path: String, cpu_seconds: u64 },
+    /// Scan a directory, an OCI layout, an archive or a file, whichever lies there.
+    Target { path: String, cpu_seconds: u64 },
 }
 
 impl Request {
@@ -72,21 +92,33 @@ impl Request {
         }
     }
 
+    pub(super) fn target(path: &Path, deadline: Duration) -> Self {
+        Self::Target {
+            path: escaped(path),
+            cpu_seconds: deadline.as_secs() + 1,
+        }
+    }
+
     pub(super) fn cpu_seconds(&self) -> u64 {
         match self {
-            Self::Layer { cpu_seconds, .. } | Self::Image { cpu_seconds, .. } => *cpu_seconds,
+            Self::Layer { cpu_seconds, .. }
+            | Self::Image { cpu_seconds, .. }
+            | Self::Target { cpu_seconds, .. } => *cpu_seconds,
         }
     }
 }
 
 /// What the worker answers: `ready` once, then for each request any number of `progress` and `found` and one of
-/// `done` and `failed`.
+/// `done` and `failed`; of a target also `shape` before anything is found, `layer` and `shadow`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", content = "value", rename_all = "kebab-case")]
 pub(super) enum Response {
     Ready { rules: String },
     Progress(Progress),
     Found(Box<WireFinding>),
+    Shape(Shape),
+    Layer { layer: u32, diff_id: String },
+    Shadow(Shadow),
     Done(ScanSummary),
     Failed { reason: String },
 }
@@ -94,26 +126,37 @@ pub(super) enum Response {
 /// A finding as the worker reports it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WireFinding {
+pub(in crate::scan) struct WireFinding {
     pub(super) rule: RuleId,
     pub(super) place: WirePlace,
+    /// What is known of its content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) known: Vec<LoweredBy>,
     pub(super) fingerprint: Fingerprint,
     pub(super) excerpt: String,
 }
 
-/// Where it lies; the layer or image is that of the request.
+/// Where it lies; the layer or image is that of the request, or of that number in a target.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum WirePlace {
     File {
         path: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
         line: Option<u32>,
         key: DevIno,
         generation: u32,
+        /// The layer's number, in a target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        layer: Option<u32>,
     },
     Config {
         field: String,
         name: String,
+        /// The image's number, in a target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<u32>,
     },
 }
 

@@ -91,7 +91,7 @@ impl PlaneMetrics {
     }
 
     pub(super) fn sensitive_reads(&self, severity: Severity, category: Category, count: u64) {
-        self.sensitive_reads.add((severity, category), count);
+        self.sensitive_reads.add((severity, category.counted()), count);
     }
 
     pub(super) fn sanctioned(&self, sanction: Sanction, count: u64) {

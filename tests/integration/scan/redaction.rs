@@ -1,0 +1,183 @@
+//! Nothing of a secret is anywhere but in the scanned files: not in the cache, logs at trace level, metrics or any
+//! output, neither plain nor in base64 nor in hex. The same search finds each of them in the files.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use layerwatch_tests::scene::{Agent, KEY, Scene};
+
+use super::{ENGINES, NAME, command, content, ready};
+
+/// Made-up secrets, each with the file that holds it.
+fn planted() -> Vec<(&'static str, String, String)> {
+    let token = ["gh", "p_Qm3Zt8LwRk1XvB6nHs0YpJc5DfGe2u3ebODB"].concat();
+    [
+        (
+            "root/.pgpass",
+            "db:5432:shop:shopper:{}\n",
+            "kV9-made-up-1x".to_owned(),
+        ),
+        ("app/.env", "GITHUB_TOKEN={}\n", token),
+        (
+            "root/.netrc",
+            "machine a.example login shop password {}\n",
+            "Tz4-made-up-netrc-7".to_owned(),
+        ),
+        (
+            "root/.git-credentials",
+            "https://shop:{}@git.example\n",
+            "Wq8madeupgit5Zr".to_owned(),
+        ),
+        (
+            "etc/shadow",
+            "shop:{}:19000:0:99999:7:::\n",
+            "$6$kT9mPz2w$".to_owned() + &"Ab3dEf6hIj9lMn2p".repeat(5) + "Qr5tUv",
+        ),
+    ]
+    .into_iter()
+    .map(|(path, text, secret)| (path, text.replace("{}", &secret), secret))
+    .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('?');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)])
+        .collect()
+}
+
+/// The ways in which a secret could stand somewhere: as it is, in hex, in base64 at each alignment.
+fn forms(secret: &str) -> Vec<String> {
+    let bytes = secret.as_bytes();
+    let hex = hex(bytes);
+    let mut forms = vec![secret.to_owned(), hex.to_uppercase(), hex];
+    for shift in 0..3 {
+        let shifted = [&b"xx"[..shift.min(2)], bytes].concat();
+        for encoded in [STANDARD_NO_PAD.encode(&shifted), URL_SAFE_NO_PAD.encode(&shifted)] {
+            // What depends on the bytes around it is left out at both ends.
+            let inner = encoded.get(4..encoded.len() - 4).unwrap_or_default();
+            forms.push(inner.to_owned());
+        }
+    }
+    forms
+}
+
+/// Which forms stand in it.
+fn traces(text: &[u8], secret: &str) -> Vec<String> {
+    let stands =
+        |form: &String| !form.is_empty() && text.windows(form.len()).any(|window| window == form.as_bytes());
+    forms(secret).into_iter().filter(stands).collect()
+}
+
+fn clean(what: &str, text: &[u8], secrets: &[String]) {
+    assert!(!text.is_empty(), "{what} has something in it");
+    for secret in secrets {
+        assert_eq!(traces(text, secret), Vec::<String>::new(), "{what}");
+    }
+}
+
+#[test]
+fn the_search_finds_what_stands_there_in_each_form() {
+    let secret = "kV9-made-up-1x";
+    let hex = hex(secret.as_bytes());
+    for text in [
+        format!("password={secret}\n"),
+        hex.clone(),
+        hex.to_uppercase(),
+        STANDARD_NO_PAD.encode(format!("password={secret}\n")),
+        STANDARD_NO_PAD.encode(format!("assword={secret}\n")),
+        STANDARD_NO_PAD.encode(format!("ssword={secret}\n")),
+    ] {
+        assert!(!traces(text.as_bytes(), secret).is_empty(), "{text}");
+    }
+    assert!(traces(b"password=****", secret).is_empty());
+}
+
+#[test]
+fn no_secret_leaves_the_scanner() -> Result<()> {
+    if !ready("no secret leaves", &ENGINES)? {
+        return Ok(());
+    }
+    let scene = Scene::new()?;
+    let tree = scene.tree()?;
+    let mut secrets = Vec::new();
+    for (path, content, secret) in planted() {
+        let file = tree.join(path);
+        std::fs::create_dir_all(file.parent().context("a folder")?)?;
+        std::fs::write(&file, &content)?;
+        assert_eq!(
+            traces(content.as_bytes(), &secret).len(),
+            1,
+            "the control: {path}"
+        );
+        secrets.push(secret);
+    }
+    let key = std::io::read_to_string(std::fs::File::open(tree.join(KEY))?)?;
+    secrets.push(key.lines().nth(1).context("the key's body")?.to_owned());
+    scene.store.build(&tree, NAME, true)?;
+    let state = scene.path().join("state");
+    std::fs::create_dir(&state)?;
+    scene
+        .store
+        .run("podman", &["save", "-q", "-o", &archive(&scene), NAME])?;
+    for format in ["table", "json", "jsonl", "sarif"] {
+        for target in ["--all", &archive(&scene), tree.to_str().context("text")?] {
+            let baseline = scene.path().join("baseline");
+            let mut command = command(
+                &scene,
+                &["scan", target, "-o", format, "--write-baseline", "--baseline"],
+            )?;
+            let shown = layerwatch_tests::output(
+                command
+                    .arg(&baseline)
+                    .env("LAYERWATCH_LOG_LEVEL", "trace")
+                    .env("RUST_LOG", "trace"),
+            )?;
+            let found = String::from_utf8_lossy(&shown.stdout).matches("pgpass").count();
+            assert!(
+                found > 0 || format == "table",
+                "the control: {target} {format}: {shown:?}"
+            );
+            clean(
+                &format!("{target} as {format}"),
+                &[shown.stdout, shown.stderr].concat(),
+                &secrets,
+            );
+            clean("the baseline", &content(&baseline)?, &secrets);
+        }
+    }
+    let mut agent = Agent::start(&scene, "agent", &["--set", "log.level=trace", "--verbose"])?;
+    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
+    clean("the metrics", agent.metrics()?.body.as_bytes(), &secrets);
+    agent.stop()?;
+    clean("the agent's log", agent.log().as_bytes(), &secrets);
+    for directory in [&state, &scene.path().join("agent/state")] {
+        clean_files(directory, &secrets)?;
+    }
+    Ok(())
+}
+
+fn archive(scene: &Scene) -> String {
+    scene.path().join("image.tar").display().to_string()
+}
+
+/// Each file of a state directory; the cache is one of them.
+fn clean_files(directory: &Path, secrets: &[String]) -> Result<()> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        names.push(entry.file_name().into_string().unwrap_or_default());
+        if entry.file_type()?.is_file() && entry.metadata()?.len() > 0 {
+            clean(
+                &entry.path().display().to_string(),
+                &content(entry.path())?,
+                secrets,
+            );
+        }
+    }
+    assert!(names.iter().any(|name| name == "scans.redb"), "{names:?}");
+    Ok(())
+}

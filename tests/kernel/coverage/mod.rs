@@ -158,6 +158,7 @@ fn judged(row: &Row, ground: &Ground, records: &[Record]) -> Result<Outcome> {
     Ok(match moments.as_slice() {
         [] => Outcome::Unseen,
         [first, ..] if row.reported_again => Outcome::Seen(first),
+        [_, ..] if once_each && row.any_moment => Outcome::Seen("seen"),
         [.., last] if once_each => Outcome::Seen(last),
         _ => Outcome::Wrong(format!("{} records: {}", moments.len(), moments.join(", "))),
     })

@@ -17,7 +17,7 @@ use layerwatch_ebpf::{Record, kinds};
 use layerwatch_tests::{output, program};
 
 use self::ground::{CONTENT, Ground, PROOF};
-use self::rows::{Expected, ROWS, Row};
+use self::rows::{Expected, ROWS, Records, Row};
 use crate::fixture::{Layer, USER, wire};
 
 /// Exit status of a way that this kernel lacks.
@@ -157,8 +157,8 @@ fn judged(row: &Row, ground: &Ground, records: &[Record]) -> Result<Outcome> {
     let once_each = processes.windows(2).all(|two| two[0] != two[1]);
     Ok(match moments.as_slice() {
         [] => Outcome::Unseen,
-        [first, ..] if row.reported_again => Outcome::Seen(first),
-        [_, ..] if once_each && row.any_moment => Outcome::Seen("seen"),
+        [first, ..] if row.records == Records::Several => Outcome::Seen(first),
+        [_, ..] if once_each && row.records == Records::AnyMoment => Outcome::Seen("seen"),
         [.., last] if once_each => Outcome::Seen(last),
         _ => Outcome::Wrong(format!("{} records: {}", moments.len(), moments.join(", "))),
     })

@@ -15,6 +15,17 @@ pub(super) enum Expected {
     Unseen(&'static str),
 }
 
+/// How many records a way takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Records {
+    /// One for each process that has the file.
+    OneEach,
+    /// The same, and chance decides at which moment.
+    AnyMoment,
+    /// More, since the way itself opens the file more than once.
+    Several,
+}
+
 /// One way to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
@@ -30,10 +41,8 @@ pub(super) struct Row {
     pub(super) delivers: bool,
     /// Whether root opens the file first, which is a record of its own.
     pub(super) root_opens: bool,
-    /// Whether the way itself opens the file more than once, each of which is a record.
-    pub(super) reported_again: bool,
-    /// Whether chance decides at which moment it is seen.
-    pub(super) any_moment: bool,
+    /// How many records it takes, and at which moments.
+    pub(super) records: Records,
     /// On the tiers A, B, C and D.
     pub(super) expected: [Expected; 4],
 }
@@ -46,8 +55,7 @@ const fn row(way: &'static str, act: &'static str) -> Row {
         subject: USER,
         delivers: true,
         root_opens: false,
-        reported_again: false,
-        any_moment: false,
+        records: Records::OneEach,
         expected: [Expected::Seen; 4],
     }
 }
@@ -64,18 +72,8 @@ impl Row {
         }
     }
 
-    const fn any_moment(self) -> Self {
-        Self {
-            any_moment: true,
-            ..self
-        }
-    }
-
-    const fn reported_again(self) -> Self {
-        Self {
-            reported_again: true,
-            ..self
-        }
+    const fn records(self, records: Records) -> Self {
+        Self { records, ..self }
     }
 
     const fn delivers_nothing(self) -> Self {
@@ -171,7 +169,7 @@ pub(super) const ROWS: &[Row] = &[
         "overlay mount in a user namespace, by the user",
         "overlay-by-user",
     ),
-    row("fuse-overlayfs, by the user", "fuse-overlayfs").reported_again(),
+    row("fuse-overlayfs, by the user", "fuse-overlayfs").records(Records::Several),
     row("seteuid before the open", "seteuid"),
     row("setfsuid before the open", "setfsuid"),
     row("setresuid after root's open", "open-then-setresuid").root_opens(),
@@ -188,5 +186,5 @@ pub(super) const ROWS: &[Row] = &[
     row("content of a layer before its scan has ended", "read").of(Target::Unscanned),
     row("temporary blob of a running pull", "read").of(Target::Ingested),
     row("compressed layer blob", "read").of(Target::Blob),
-    row("200 threads of noise and one read", "noise").any_moment(),
+    row("200 threads of noise and one read", "noise").records(Records::AnyMoment),
 ];

@@ -16,7 +16,7 @@ fn deadline() -> Duration {
 }
 
 /// Whether the open hook is detached after the self-check, to show that the tests can fail.
-fn detached() -> bool {
+pub(crate) fn detached() -> bool {
     std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some()
 }
 

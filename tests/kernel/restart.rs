@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use layerwatch_tests::scene::Agent;
@@ -14,13 +15,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::agent::{Store, key};
-use crate::fixture::{Mounted, USER, directory};
+use crate::fixture::{Mounted, USER, cat_as, detached, directory, emulated};
 
 /// Findings that are read, each once: as many as a layer may report, and fewer where the processor is emulated.
 fn reads() -> usize {
-    if crate::fixture::emulated() { 500 } else { 10_000 }
+    if emulated() || detached() { 500 } else { 10_000 }
 }
-const DEADLINE: std::time::Duration = std::time::Duration::from_mins(2);
+/// How long what was read may take to be told; without hooks nothing comes.
+fn deadline() -> Duration {
+    if detached() {
+        Duration::from_secs(5)
+    } else {
+        Duration::from_mins(2)
+    }
+}
 
 /// A store with many findings in its upper layer, and a BPF file system.
 struct Host {
@@ -54,13 +62,28 @@ impl Host {
     /// An agent that keeps ring, maps and links; each has its own log and the same state.
     fn agent(&self) -> Result<Agent> {
         let pins = format!("watch.pin_directory={}", self.bpf.join("layerwatch").display());
+        let mut switches = vec!["--set", "watch.outlive=true", "--set", &pins];
+        if detached() {
+            switches.push("--test-detach-open-hook");
+        }
         Agent::start_on(
             &Agent::binary()?,
             &self.store.root,
             &self.directory.path().join("agent"),
             &["run"],
-            &["--set", "watch.outlive=true", "--set", &pins],
+            &switches,
         )
+    }
+
+    /// An agent that has told of a read: it sees what it should.
+    fn working_agent(&self) -> Result<Agent> {
+        let agent = self.agent()?;
+        agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 5.0)?;
+        cat_as(USER, &self.store.diff(&self.store.lower).join("etc/direct.key"))?;
+        wait_until("an alert", deadline(), || {
+            agent.of_kind("alert").ok().filter(|alerts| !alerts.is_empty())
+        })?;
+        Ok(agent)
     }
 
     /// Starts reading every finding once, slowly enough to be interrupted.
@@ -122,7 +145,7 @@ fn an_agent_that_is_killed_loses_no_read() -> Result<()> {
     let with_the_four = u32::try_from(reads + 4)?;
     agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", with_the_four.into())?;
     let mut reader = host.read_all()?;
-    wait_until("a part of the alerts", DEADLINE, || {
+    wait_until("a part of the alerts", deadline(), || {
         agent.lines().ok().filter(|lines| lines.len() > reads / 10)
     })?;
     signal(agent.id(), Signal::KILL)?;
@@ -132,7 +155,7 @@ fn an_agent_that_is_killed_loses_no_read() -> Result<()> {
     ensure!(reader.wait()?.success(), "the reader failed");
 
     let agent = host.agent()?;
-    let (ids, files) = wait_until("all alerts", DEADLINE, || {
+    let (ids, files) = wait_until("all alerts", deadline(), || {
         let (ids, files) = told(&agent.lines().ok()?);
         (files.len() >= reads).then_some((ids, files))
     })
@@ -156,7 +179,7 @@ fn what_happens_while_no_agent_runs_is_told_by_the_next() -> Result<()> {
     ensure!(host.read_all()?.wait()?.success(), "the reader failed");
     drop(agent);
     let agent = host.agent()?;
-    let files = wait_until("what happened in between", DEADLINE, || {
+    let files = wait_until("what happened in between", deadline(), || {
         let (_, files) = told(&agent.lines().ok()?);
         (files.len() >= 10).then_some(files)
     })
@@ -168,7 +191,7 @@ fn what_happens_while_no_agent_runs_is_told_by_the_next() -> Result<()> {
 #[test]
 fn a_farewell_leaves_nothing_behind() -> Result<()> {
     let host = Host::new(1)?;
-    let mut agent = host.agent()?;
+    let mut agent = host.working_agent()?;
     ensure!(
         !host.pinned()?.is_empty(),
         "nothing is pinned while the agent runs"
@@ -196,7 +219,7 @@ fn a_farewell_leaves_nothing_behind() -> Result<()> {
 #[test]
 fn an_interrupted_agent_takes_its_programs_along() -> Result<()> {
     let host = Host::new(1)?;
-    let mut agent = host.agent()?;
+    let mut agent = host.working_agent()?;
     signal(agent.id(), Signal::INT)?;
     agent.ended()?;
     assert_eq!(host.pinned()?, Vec::<PathBuf>::new());

@@ -37,7 +37,8 @@ pub(super) fn run(context: &Context<'_>) -> Result<Outcome> {
     };
     let settings = [format!("{SWITCH}=1")];
     // At once, since each waits long for what cannot come.
-    let test = [matrix::INSIDE, "--test-threads=16"];
+    let inside = [matrix::INSIDE, "--test-threads=16"];
+    let test = [&inside[..], &matrix::ONLY_HERE].concat();
     for machine in &machines {
         let ran = matrix::tests_in(context, *machine, &programs, &settings, &test)?;
         all_failed(&machine.name(), ran.reader.finish(ran.well)?)?;

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::enrich::start_ticks;
 use crate::kernel::{WatchMaps, WatchSet};
 use crate::knowledge::Knowledge;
-use crate::model::{Record, RecordKind};
+use crate::model::{AlertKind, Record, RecordKind, StateReport};
 use crate::pulls::PullSignal;
 use crate::survey::{self, Happening, Outputs, Survey, SurveyTask};
 use crate::telemetry::happenings::{KnowledgeBuilt, KnowledgeFailed, chain};
@@ -40,13 +40,17 @@ pub(super) fn task(
     let own = Arc::clone(&shared.maps);
     let worker = start::worker(config, move |pid| leave_out(&own, pid))?;
     let (maps, canary) = (Arc::clone(&shared.maps), started.canary.key());
-    let (pulled, happened) = (shared.clone(), shared.clone());
+    let (pulled, happened, watched) = (shared.clone(), shared.clone(), shared.clone());
+    let mut left_out = 0;
     let mut open_files = Some(open_files);
     let outputs = Outputs {
         knowledge,
         arm: Box::new(move |knowledge| {
             let wanted = survey::watch_set(knowledge, canary);
-            arm(&maps, &wanted);
+            let before = std::mem::replace(&mut left_out, arm(&maps, &wanted).unwrap_or(left_out));
+            if (before > 0) != (left_out > 0) {
+                gap(&watched, left_out);
+            }
             // From here on an open is seen; what was opened before is looked for, once.
             if let Some(sender) = open_files.take() {
                 sender.list(wanted.devices());
@@ -66,17 +70,27 @@ pub(super) fn task(
     ))
 }
 
-/// Tells the kernel programs what to watch; what does not fit is said.
-fn arm(maps: &Mutex<WatchMaps>, wanted: &WatchSet) {
-    let Ok(mut maps) = maps.lock() else { return };
+/// Tells the kernel programs what to watch; how many inodes do not fit, or nothing when it is not known.
+fn arm(maps: &Mutex<WatchMaps>, wanted: &WatchSet) -> Option<usize> {
+    let mut maps = maps.lock().ok()?;
     match maps.apply(wanted) {
-        Ok(0) => {}
-        Ok(left_out) => tracing::error!(
-            left_out,
-            "the kernel's watch maps are full: these inodes are not watched"
-        ),
-        Err(error) => tracing::error!(error = chain(&error), "the watch set was not applied"),
+        Ok(left_out) => Some(left_out),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "the watch set was not applied");
+            None
+        }
     }
+}
+
+/// Says that more is to be watched than the kernel's maps hold, or that all fits again.
+fn gap(shared: &Shared, left_out: usize) {
+    let state = StateReport {
+        time: now(),
+        alert: AlertKind::CoverageGap,
+        active: left_out > 0,
+        detail: format!("{left_out} inodes do not fit the kernel's maps and are not watched"),
+    };
+    shared.sinks.emit(&Record::new(RecordKind::State(state)));
 }
 
 /// Tells the kernel programs to leave out the scan worker, a child of this process. With its start, since the programs may

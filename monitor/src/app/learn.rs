@@ -47,10 +47,11 @@ pub(super) fn task(
         knowledge,
         arm: Box::new(move |knowledge| {
             let wanted = survey::watch_set(knowledge, canary);
-            let before = std::mem::replace(&mut left_out, arm(&maps, &wanted).unwrap_or(left_out));
-            if (before > 0) != (left_out > 0) {
-                gap(&watched, left_out);
+            let now_left_out = arm(&maps, &wanted).unwrap_or(left_out);
+            if (now_left_out > 0) != (left_out > 0) {
+                gap(&watched, now_left_out);
             }
+            left_out = now_left_out;
             // From here on an open is seen; what was opened before is looked for, once.
             if let Some(sender) = open_files.take() {
                 sender.list(wanted.devices());

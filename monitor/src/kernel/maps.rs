@@ -120,35 +120,32 @@ impl WatchMaps {
     pub fn apply(&mut self, wanted: &WatchSet) -> Result<usize, KernelError> {
         let devices = wanted.devices();
         let (before, after) = (filter(&self.applied), filter(wanted));
-        let mut left_out = 0;
         // A bit without its entry costs a look-up; an entry without its bit is not seen.
         self.set_filter(&before, &union(&before, &after))?;
+        let mut left_out = 0;
         for dev in &devices {
             left_out += put(&mut self.devices, "DEVICES", dev.0, 1)?;
         }
-        left_out += set(
-            &mut self.sensitive,
-            "SENSITIVE",
-            &self.applied.watches(&self.applied.files),
-            &wanted.watches(&wanted.files),
-        )?;
-        left_out += set(
-            &mut self.roots,
-            "ROOTS",
-            &self.applied.watches(&self.applied.directories),
-            &wanted.watches(&wanted.directories),
-        )?;
-        left_out += set(
-            &mut self.block_devices,
-            "BLOCK_DEVICES",
-            &self.applied.watches(&self.applied.block_devices),
-            &wanted.watches(&wanted.block_devices),
-        )?;
+        let mut applied = wanted.clone();
+        let mut set_one =
+            |map: &mut HashMap<_, _, _>, name, of: fn(&mut WatchSet) -> &mut BTreeMap<_, u32>| {
+                let (old, new) = (of(&mut self.applied).clone(), of(&mut applied).clone());
+                let unfit = set(map, name, &self.applied.watches(&old), &applied.watches(&new))?;
+                left_out += unfit.len();
+                // What did not fit is tried again with the next set.
+                of(&mut applied).retain(|key, _| !unfit.contains(key));
+                Ok::<(), KernelError>(())
+            };
+        set_one(&mut self.sensitive, "SENSITIVE", |set| &mut set.files)?;
+        set_one(&mut self.roots, "ROOTS", |set| &mut set.directories)?;
+        set_one(&mut self.block_devices, "BLOCK_DEVICES", |set| {
+            &mut set.block_devices
+        })?;
         for dev in self.applied.devices().iter().filter(|dev| !devices.contains(dev)) {
             remove(&mut self.devices, "DEVICES", dev.0)?;
         }
         self.set_filter(&union(&before, &after), &after)?;
-        self.applied.clone_from(wanted);
+        self.applied = applied;
         Ok(left_out)
     }
 
@@ -280,10 +277,12 @@ fn set(
     name: &'static str,
     old: &BTreeMap<WatchKey, Watch>,
     new: &BTreeMap<WatchKey, Watch>,
-) -> Result<usize, KernelError> {
-    let mut left_out = 0;
+) -> Result<BTreeSet<WatchKey>, KernelError> {
+    let mut left_out = BTreeSet::new();
     for (key, watch) in new.iter().filter(|(key, watch)| old.get(key) != Some(watch)) {
-        left_out += put(map, name, key_bytes(*key), bytemuck::cast(*watch))?;
+        if put(map, name, key_bytes(*key), bytemuck::cast(*watch))? > 0 {
+            left_out.insert(*key);
+        }
     }
     for key in old.keys().filter(|key| !new.contains_key(key)) {
         remove(map, name, key_bytes(*key))?;

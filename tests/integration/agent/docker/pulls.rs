@@ -152,7 +152,9 @@ fn a_layer_is_watched_as_soon_as_it_is_pulled() -> Result<()> {
     let (scene, docker, name) = scene(true)?;
     let agent = Agent::start_on_docker(&scene, &docker, &[])?;
     docker.run(&["pull", "-q", &name])?;
+    // The layer is armed at once; the image's name comes last.
     agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
+    agent.wait_for("pull", 1)?;
     docker.misconfigure()?;
     cat_as(NOBODY, &docker.find(KEY)?.remove(0))?;
     let alert = agent.wait_for("alert", 1)?.remove(0);

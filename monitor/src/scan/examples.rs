@@ -22,7 +22,7 @@ pub struct ExampleFault {
 /// A positive is matched by its rule and no other. Without the rule it is not matched at all, or only by the rule that
 /// it refines. A negative is one that the rule is tried on, and nothing in it is matched by the rule.
 pub fn example_faults(rules: RuleSet, wanted: impl Fn(&str) -> bool) -> Result<Vec<ExampleFault>, RuleError> {
-    let scanner = Scanner::new(rules, FingerprintKey::new([0; 32]))?;
+    let scanner = Scanner::new(rules, FingerprintKey::new([0; 32]));
     let mut faults = Vec::new();
     for (number, rule) in scanner.rules().rules().iter().enumerate() {
         if wanted(rule.id.as_str()) {

@@ -57,7 +57,7 @@ fn every_secret_of_the_corpus_is_found_by_its_rule_and_nothing_else_is() {
         .iter()
         .map(|rule| (rule.id.to_string(), rule.category.as_str()))
         .collect();
-    let scanner = Scanner::new(RuleSet::builtin().unwrap(), FingerprintKey::new([3; 32])).unwrap();
+    let scanner = Scanner::new(RuleSet::builtin().unwrap(), FingerprintKey::new([3; 32]));
     let mut faults: BTreeMap<String, usize> = BTreeMap::new();
     let mut labels = String::new();
     for sample in &samples {

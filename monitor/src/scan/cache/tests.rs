@@ -77,7 +77,7 @@ fn layer(root: &Path, store: &Store) -> Layer {
 }
 
 fn scan(layer: &Layer) -> LayerScan {
-    let scanner = Scanner::new(rules(), key(7)).unwrap();
+    let scanner = Scanner::new(rules(), key(7));
     let mut findings: Vec<Finding> = Vec::new();
     let summary = scanner
         .scan_directory(&layer.content, Some(&layer.key), &mut |_| (), &mut |found| {

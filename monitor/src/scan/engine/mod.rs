@@ -26,7 +26,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::error::ScanError;
 use super::redact::FingerprintKey;
-use super::rules::{ClassSet, RuleError, RuleSet};
+use super::rules::{ClassSet, RuleSet};
 use super::summary::{Progress, ScanSummary};
 use crate::model::{DevIno, Finding, KernelDev, LayerKey, LoweredBy, Place};
 use gate::FileKind;
@@ -50,14 +50,14 @@ pub struct Scanner {
 }
 
 impl Scanner {
-    /// Builds the automata of a rule set.
-    pub fn new(rules: RuleSet, key: FingerprintKey) -> Result<Self, RuleError> {
-        let prefilter = Prefilter::new(rules.rules())?;
-        Ok(Self {
+    /// Makes a rule set ready.
+    pub fn new(rules: RuleSet, key: FingerprintKey) -> Self {
+        let prefilter = Prefilter::new(rules.rules());
+        Self {
             rules,
             prefilter,
             key,
-        })
+        }
     }
 
     /// The rules it runs.

@@ -102,16 +102,16 @@ impl<'s> Search<'s> {
         // The byte before the first searched one tells whether a line begins there.
         let floor = usize::from(!first && from > 0);
         let part = buffer.get(from..).unwrap_or_default();
-        scanner.prefilter.each_hit(self.kind, part, |at, index| {
-            let at = from + at;
-            if let Some(rule) = rules
-                .get(index)
-                .filter(|rule| at < limit && self.applies(index, rule))
-            {
-                let span = at.saturating_sub(rule.before).max(floor)..at + rule.after;
-                self.span(index, rule, buffer, at, span);
-            }
-        });
+        let part_limit = limit.saturating_sub(from);
+        scanner
+            .prefilter
+            .each_hit(self.kind, part, part_limit, |at, index| {
+                let at = from + at;
+                if let Some(rule) = rules.get(index).filter(|rule| self.applies(index, rule)) {
+                    let span = at.saturating_sub(rule.before).max(floor)..at + rule.after;
+                    self.span(index, rule, buffer, at, span);
+                }
+            });
         for (index, rule) in rules.iter().enumerate() {
             if !self.applies(index, rule) {
                 continue;

@@ -81,9 +81,6 @@ pub enum RuleError {
         #[source]
         source: Box<regex::Error>,
     },
-    /// The automaton over all literals could not be built.
-    #[error("build the literal automaton")]
-    Automaton(#[source] aho_corasick::BuildError),
 }
 
 /// In which files a rule looks.

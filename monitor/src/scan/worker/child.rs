@@ -57,7 +57,7 @@ fn serve(output: &mut StdoutLock<'_>) -> Result<(), WorkerError> {
     let mut input = BufReader::new(std::io::stdin().lock());
     let hello = zeroize::Zeroizing::new(next_line(&mut input, MAX_HELLO)?.ok_or(WorkerError::Key)?);
     let hello: Hello = serde_json::from_slice(&hello).map_err(WorkerError::Greeting)?;
-    let scanner = Scanner::new(RuleSet::with(&hello.rules)?, hello.key().ok_or(WorkerError::Key)?)?;
+    let scanner = Scanner::new(RuleSet::with(&hello.rules)?, hello.key().ok_or(WorkerError::Key)?);
     drop(hello);
     let rules = scanner.rules().digest().to_owned();
     send(output, &Response::Ready { rules })?;

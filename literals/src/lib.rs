@@ -1,10 +1,11 @@
 //! Where many literals stand in bytes, in one pass: a filter over a few bytes at a time, and a comparison where it passes.
 //!
 //! An Aho-Corasick automaton waits at each byte for the state of the byte before (some 2 ns); the filter's probes wait for
-//! nothing, and a processor has many of them under way. Each literal is known by a gram of it, the rarest; the bytes are
-//! probed at each place, or at every second where all literals are long enough to be known by two neighbouring grams.
-//! Invariant: exact and complete: every occurrence of every literal is told, by ascending place. A package of its own, so that a debug build has it
-//! optimized; nothing here is generic over what the caller brings. Used by the scanner's prefilter.
+//! nothing, and a processor has many of them under way. Each literal is known by two neighbouring grams of three bytes,
+//! the rarest two, so that every second place needs a probe.
+//! Invariant: exact and complete: every occurrence of every literal is told, by ascending place. A package of its own, so
+//! that a debug build has it optimized; nothing here is generic over what the caller brings. Used by the scanner's
+//! prefilter.
 
 /// Bits of a gram's hash: the marks take 16 KiB, so that they stay in the processor's nearest cache.
 const HASH_BITS: u32 = 17;
@@ -16,18 +17,12 @@ const SLOTS: usize = 1 << SLOT_BITS;
 const PART_BYTES: usize = 16 << 10;
 /// In text bytes are folded by this bit; letters of either case and some signs become the same.
 const CASE: u32 = 0x2020_2020;
-/// The longest gram.
-const WIDE: usize = 4;
-
-/// How bytes are probed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Probe {
-    /// Bytes of a gram.
-    width: usize,
-    /// Every how many places.
-    step: usize,
-    fold: u32,
-}
+/// Bytes of a gram.
+const GRAM: usize = 3;
+/// Every how many places there is a probe, and so many grams a literal is known by.
+const STEP: usize = 2;
+/// What is read at once for a gram.
+const LOAD: usize = 4;
 
 /// One gram of one literal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -42,9 +37,8 @@ struct Gram {
 /// A set of literals to look for.
 #[derive(Debug)]
 pub struct Literals {
-    literals: Vec<Vec<u8>>,
+    sought: Vec<Vec<u8>>,
     any_case: bool,
-    probe: Probe,
     /// A bit for each hash that a gram has.
     marks: Box<[u64; WORDS]>,
     /// By slot.
@@ -57,12 +51,10 @@ pub struct Literals {
 impl Literals {
     /// Literals of at least three bytes; with `any_case` they must be in lower case.
     pub fn new(literals: Vec<Vec<u8>>, any_case: bool) -> Self {
-        let shortest = literals.iter().map(Vec::len).min().unwrap_or(WIDE);
         let longest = literals.iter().map(Vec::len).max().unwrap_or(0);
-        let probe = Probe::of(shortest, any_case);
         let mut grams = Vec::new();
         for (number, literal) in literals.iter().enumerate() {
-            probe.grams_of(literal, &mut |hash, offset| {
+            grams_of(literal, any_case, &mut |hash, offset| {
                 grams.push(Gram {
                     slot: slot(hash),
                     hash,
@@ -84,9 +76,8 @@ impl Literals {
             .map(|slot| u32::try_from(begin(slot)).unwrap_or(u32::MAX))
             .collect();
         Self {
-            literals,
+            sought: literals,
             any_case,
-            probe,
             marks,
             grams,
             slots,
@@ -96,7 +87,7 @@ impl Literals {
 
     /// Calls `hit` with the place and the number of each literal that begins before `limit`, by ascending place.
     pub fn each(&self, bytes: &[u8], limit: usize, hit: &mut dyn FnMut(usize, usize)) {
-        let mut places = vec![0; PART_BYTES + self.longest];
+        let mut places = vec![0; (PART_BYTES.min(bytes.len()) + self.longest) / STEP + 1];
         let mut hits: Vec<(usize, usize)> = Vec::new();
         let limit = limit.min(bytes.len());
         let mut from = 0;
@@ -122,22 +113,18 @@ impl Literals {
 
     /// Writes where in `from..to`, counted from `from`, a gram of some literal may stand; how many such places there are.
     fn probe(&self, bytes: &[u8], from: usize, to: usize, places: &mut [u32]) -> usize {
-        let part = bytes.get(from..to).unwrap_or_default();
         // Parts begin at even places, so that those that are probed are the same in all of them.
-        let with_next = bytes
-            .get(from..(to + WIDE - 1).min(bytes.len()))
-            .unwrap_or_default();
-        let grams = with_next.windows(WIDE);
-        let mut passed = match self.probe {
-            Probe::TEXT => self.probe_all::<CASE, WIDE>(grams, 1, places),
-            Probe::EVERY_SECOND => self.probe_all::<0, 3>(grams.step_by(2), 2, places),
-            _ => self.probe_all::<0, WIDE>(grams, 1, places),
+        let part = bytes.get(from..to).unwrap_or_default();
+        let mut passed = if self.any_case {
+            self.probe_all::<CASE>(part, places)
+        } else {
+            self.probe_all::<0>(part, places)
         };
-        // The last places of all have fewer bytes behind them: zeros stand for what is not there.
-        let whole = (with_next.len() + 1).saturating_sub(WIDE);
-        for at in (whole..part.len()).filter(|at| at % self.probe.step == 0) {
-            let gram = first_of(part.get(at..).unwrap_or_default());
-            if self.is_marked(self.probe.hash(u32::from_le_bytes(gram)))
+        // The last places have fewer bytes behind them: zeros stand for what is not there.
+        let whole = (part.len() + 1).saturating_sub(LOAD);
+        for at in (whole..part.len()).filter(|at| at % STEP == 0) {
+            let gram = u32::from_le_bytes(first_of(bytes.get(from + at..).unwrap_or_default()));
+            if self.is_marked(hash(gram, self.fold()))
                 && let Some(place) = places.get_mut(passed)
             {
                 *place = narrow(at);
@@ -148,26 +135,22 @@ impl Literals {
     }
 
     /// The same for whole grams: without a branch, so that none is mispredicted and probes overlap.
-    #[inline(always)]
-    fn probe_all<'b, const FOLD: u32, const WIDTH: usize>(
-        &self,
-        grams: impl Iterator<Item = &'b [u8]>,
-        step: u32,
-        places: &mut [u32],
-    ) -> usize {
+    fn probe_all<const FOLD: u32>(&self, part: &[u8], places: &mut [u32]) -> usize {
         let marks = &*self.marks;
         let mut passed = 0;
-        let mut at = 0;
-        for gram in grams {
-            let hash = hash(u32::from_le_bytes(first_of(gram)), FOLD, WIDTH);
+        for (number, gram) in part.windows(LOAD).step_by(STEP).enumerate() {
+            let hash = hash(u32::from_le_bytes(first_of(gram)), FOLD);
             let word = marks.get(word(hash)).copied().unwrap_or(0);
             if let Some(place) = places.get_mut(passed) {
-                *place = at;
+                *place = narrow(STEP * number);
             }
             passed += usize::from(word & bit(hash) != 0);
-            at += step;
         }
         passed
+    }
+
+    fn fold(&self) -> u32 {
+        if self.any_case { CASE } else { 0 }
     }
 
     fn is_marked(&self, hash: u32) -> bool {
@@ -177,12 +160,12 @@ impl Literals {
     /// Calls `hit` with the literals that do stand where the gram at `at` says.
     fn confirm(&self, bytes: &[u8], at: usize, hit: &mut impl FnMut(usize, usize)) {
         let gram = first_of(bytes.get(at..).unwrap_or_default());
-        let hash = self.probe.hash(u32::from_le_bytes(gram));
+        let hash = hash(u32::from_le_bytes(gram), self.fold());
         let slot = slot(hash);
         let bound = |slot: usize| self.slots.get(slot).copied().unwrap_or(0) as usize;
         let grams = self.grams.get(bound(slot)..bound(slot + 1)).unwrap_or_default();
         for gram in grams.iter().filter(|gram| gram.hash == hash) {
-            let Some((start, literal)) = at.checked_sub(gram.offset).zip(self.literals.get(gram.literal))
+            let Some((start, literal)) = at.checked_sub(gram.offset).zip(self.sought.get(gram.literal))
             else {
                 continue;
             };
@@ -201,80 +184,51 @@ impl Literals {
     }
 }
 
-impl Probe {
-    const TEXT: Self = Self {
-        width: WIDE,
-        step: 1,
-        fold: CASE,
-    };
-    const EVERY: Self = Self {
-        fold: 0,
-        ..Self::TEXT
-    };
-    /// Two neighbouring grams of three bytes fit into a literal of four.
-    const EVERY_SECOND: Self = Self {
-        width: 3,
-        step: 2,
-        fold: 0,
-    };
-
-    fn of(shortest: usize, any_case: bool) -> Self {
-        match (any_case, shortest) {
-            (true, _) => Self::TEXT,
-            (false, ..4) => Self::EVERY,
-            (false, _) => Self::EVERY_SECOND,
+/// Calls `gram` with the hash and the offset of each gram that a literal is known by.
+fn grams_of(literal: &[u8], any_case: bool, gram: &mut dyn FnMut(u32, usize)) {
+    let fold = if any_case { CASE } else { 0 };
+    let rarest = (0..=literal.len().saturating_sub(GRAM + STEP - 1))
+        .min_by_key(|at| commonness(literal.get(*at..).unwrap_or_default()))
+        .unwrap_or(0);
+    for offset in rarest..rarest + STEP {
+        let known = literal.get(offset..).unwrap_or_default();
+        let bytes = first_of(known);
+        if known.len() >= GRAM {
+            gram(hash(u32::from_le_bytes(bytes), fold), offset);
+            continue;
         }
-    }
-
-    fn hash(self, gram: u32) -> u32 {
-        hash(gram, self.fold, self.width)
-    }
-
-    /// Calls `gram` with the hash and the offset of each gram that a literal is known by.
-    fn grams_of(self, literal: &[u8], gram: &mut dyn FnMut(u32, usize)) {
-        let places = self.width + self.step - 1;
-        if literal.len() < places {
-            // Too short: known by all of it, whatever byte follows.
-            for next in 0..=u8::MAX {
-                let mut bytes = first_of(literal);
-                if let Some(last) = bytes.get_mut(literal.len()) {
-                    *last = next;
-                }
-                gram(self.hash(u32::from_le_bytes(bytes)), 0);
+        // A literal of three bytes: its second gram has a byte more, whichever.
+        for next in 0..=u8::MAX {
+            let mut bytes = bytes;
+            if let Some(last) = bytes.get_mut(GRAM - 1) {
+                *last = next;
             }
-            return;
-        }
-        let rarest = (0..=literal.len() - places)
-            .min_by_key(|at| commonness(literal.get(*at..at + places).unwrap_or_default()))
-            .unwrap_or(0);
-        for offset in rarest..rarest + self.step {
-            let bytes = first_of(literal.get(offset..).unwrap_or_default());
-            gram(self.hash(u32::from_le_bytes(bytes)), offset);
+            gram(hash(u32::from_le_bytes(bytes), fold), offset);
         }
     }
 }
 
 #[inline]
-fn hash(gram: u32, fold: u32, width: usize) -> u32 {
-    let mask = u32::MAX >> (8 * (WIDE - width));
-    ((gram | fold) & mask).wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)
+fn hash(gram: u32, fold: u32) -> u32 {
+    ((gram | fold) & 0x00ff_ffff).wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)
 }
 
 /// The first bytes; zeros where there are fewer.
 #[inline]
-fn first_of(bytes: &[u8]) -> [u8; WIDE] {
-    if let Some(first) = bytes.first_chunk::<WIDE>() {
+fn first_of(bytes: &[u8]) -> [u8; LOAD] {
+    if let Some(first) = bytes.first_chunk::<LOAD>() {
         return *first;
     }
-    let mut first = [0; WIDE];
+    let mut first = [0; LOAD];
     for (to, from) in first.iter_mut().zip(bytes) {
         *to = *from;
     }
     first
 }
 
-/// A guess at how often such bytes stand in files, for choosing between the grams of a literal.
-fn commonness(gram: &[u8]) -> u32 {
+/// A guess at how often the first two grams of these bytes stand in files, for choosing between those of a literal.
+fn commonness(bytes: &[u8]) -> u32 {
+    let gram = bytes.get(..GRAM + STEP - 1).unwrap_or(bytes);
     let runs = gram.windows(2).filter(|pair| pair.first() == pair.last()).count();
     let bytes = gram.iter().map(|byte| match byte {
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b' ' => 8,

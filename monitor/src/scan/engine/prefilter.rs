@@ -1,4 +1,4 @@
-//! The literals of all rules, for each kind of file: where they stand, and which rules have them.
+//! The literals of all rules, for each kind of file: where they stand, and which rules have them; and the rules without.
 //!
 //! Invariant: every hit is reported with every rule that has the literal; in text letters match in either case, in
 //! binaries only in their own. Which rules apply to the file's path is the caller's question.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use layerwatch_literals::Literals;
 
 use super::gate::FileKind;
-use crate::scan::rules::{Rule, Trigger};
+use crate::scan::rules::{ClassSet, Rule, Trigger};
 
 /// What is looked for in each kind of file.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ pub(super) struct Prefilter {
     text: Table,
     config: Table,
     image: Table,
+    /// Rules without a literal that look into files of any path.
+    anywhere: Vec<usize>,
+    /// Those that look into files of some path classes.
+    classed: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -28,12 +32,29 @@ struct Table {
 
 impl Prefilter {
     pub(super) fn new(rules: &[Rule]) -> Self {
+        let without = rules.iter().enumerate().filter(|(_, rule)| match rule.trigger {
+            Trigger::Literals(_) => false,
+            Trigger::Lines | Trigger::Head => true,
+        });
+        let (anywhere, classed): (Vec<_>, Vec<_>) = without.partition(|(_, rule)| rule.classes.is_empty());
+        let numbers = |rules: Vec<(usize, &Rule)>| rules.into_iter().map(|(number, _)| number).collect();
         Self {
+            anywhere: numbers(anywhere),
+            classed: numbers(classed),
             binary: Table::new(rules, FileKind::Binary),
             text: Table::new(rules, FileKind::Text),
             config: Table::new(rules, FileKind::Config),
             image: Table::new(rules, FileKind::Image),
         }
+    }
+
+    /// The rules without a literal that may look into a file of these path classes.
+    pub(super) fn without_literals(&self, classes: ClassSet) -> impl Iterator<Item = usize> {
+        let some = if classes.is_empty() { 0 } else { self.classed.len() };
+        self.anywhere
+            .iter()
+            .chain(self.classed.iter().take(some))
+            .copied()
     }
 
     /// Calls `hit` with the place of each literal that begins before `limit` and each rule that has it, by ascending place.

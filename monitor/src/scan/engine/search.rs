@@ -112,10 +112,10 @@ impl<'s> Search<'s> {
                     self.span(index, rule, buffer, at, span);
                 }
             });
-        for (index, rule) in rules.iter().enumerate() {
-            if !self.applies(index, rule) {
+        for index in scanner.prefilter.without_literals(self.classes) {
+            let Some(rule) = rules.get(index).filter(|rule| self.applies(index, rule)) else {
                 continue;
-            }
+            };
             match rule.trigger {
                 Trigger::Lines => self.span(index, rule, buffer, limit, floor..limit),
                 Trigger::Head if first => {

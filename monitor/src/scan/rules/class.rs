@@ -2,7 +2,7 @@
 //!
 //! A pattern is a list of path components; `*` stands for any bytes within one. With a leading slash it must match the
 //! whole path below the layer's root, without one its end. Invariant: at most 256 classes, so that a set of them is four
-//! words; a look-up costs two hash probes and the few patterns whose last component is neither a name nor `*.ext`.
+//! words; a look-up costs three hash probes and the few patterns whose last component begins as the name does, or with `*`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -53,6 +53,8 @@ pub(in crate::scan) struct PathClasses {
     names: BTreeMap<String, ClassSet>,
     by_name: HashMap<Vec<u8>, Vec<Pattern>>,
     by_extension: HashMap<Vec<u8>, Vec<Pattern>>,
+    /// By the first byte of the last component, where that is no `*`.
+    by_first: HashMap<u8, Vec<Pattern>>,
     others: Vec<Pattern>,
 }
 
@@ -89,7 +91,10 @@ impl PathClasses {
                     .or_default()
                     .push(pattern);
             }
-            _ => self.others.push(pattern),
+            _ => match last.first() {
+                Some(first) if *first != b'*' => self.by_first.entry(*first).or_default().push(pattern),
+                _ => self.others.push(pattern),
+            },
         }
     }
 
@@ -115,8 +120,10 @@ impl PathClasses {
         let extension = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
         let by_name = self.by_name.get(name).into_iter().flatten();
         let by_extension = self.by_extension.get(extension).into_iter().flatten();
+        let by_first = name.first().and_then(|first| self.by_first.get(first));
         by_name
             .chain(by_extension)
+            .chain(by_first.into_iter().flatten())
             .chain(&self.others)
             .filter(|pattern| pattern.matches(path))
             .fold(ClassSet::default(), |set, pattern| set.union(pattern.class))

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::measure::measure;
+use super::tables::COLUMNS;
 use crate::{files, process, say};
 
 const HUGE_BYTES: u64 = 10_000_000_000;
@@ -21,9 +22,10 @@ const PER_FOLDER: u64 = 10_000;
 type Make = fn(&Path) -> Result<u64>;
 
 /// Measures each, one after the other.
-pub(super) fn run(folder: &Path, agent: &Path, quick: bool) -> Result<()> {
+pub(super) fn run(folder: &Path, agent: &Path, quick: bool, text: &mut String) -> Result<()> {
     let state = folder.join("state");
-    say::output(b"\n| layerwatch on | wall, s | processor, s | MB/s per core | peak memory, MB |\n|---|---|---|---|---|\n");
+    text.push_str("\n| layerwatch on | ");
+    text.push_str(COLUMNS);
     let place = folder.join("extremes");
     let tests: [(&str, Make); 3] = [
         ("one file of 10 GB", huge),
@@ -33,24 +35,22 @@ pub(super) fn run(folder: &Path, agent: &Path, quick: bool) -> Result<()> {
     for (name, make) in tests.into_iter().filter(|_| !quick) {
         files::empty_folder(&place)?;
         let bytes = make(&place)?;
-        row(name, &mut super::layerwatch(agent, &state, &place), bytes)?;
+        text.push_str(&row(name, &mut super::layerwatch(agent, &state, &place), bytes)?);
     }
     files::empty_folder(&place)?;
-    packed(folder, &place, agent, &state)?;
+    packed(folder, &place, agent, &state, text)?;
     files::empty_folder(&place)
 }
 
-fn row(name: &str, command: &mut Command, bytes: u64) -> Result<()> {
+fn row(name: &str, command: &mut Command, bytes: u64) -> Result<String> {
     say::progress(&format!("bench: {name}"));
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let megabytes = bytes as f64 / 1e6;
-    let cost = measure(command)?;
-    say::output(cost.row(name, megabytes).as_bytes());
-    Ok(())
+    Ok(measure(command, &[0])?.row(name, megabytes))
 }
 
 /// A layer of the image corpus, packed, beside the decompressor alone.
-fn packed(folder: &Path, place: &Path, agent: &Path, state: &Path) -> Result<()> {
+fn packed(folder: &Path, place: &Path, agent: &Path, state: &Path, text: &mut String) -> Result<()> {
     let tar = place.join("layer.tar");
     let tree = folder.join("as-in-an-image/tree");
     process::run_quietly(
@@ -62,11 +62,11 @@ fn packed(folder: &Path, place: &Path, agent: &Path, state: &Path) -> Result<()>
             .arg("."),
     )?;
     let bytes = tar.metadata().context("look at the layer")?.len();
-    row(
+    text.push_str(&row(
         "the image corpus as a tar",
         &mut super::layerwatch(agent, state, &tar),
         bytes,
-    )?;
+    )?);
     for (pack, unpack, suffix) in [("gzip", "gzip", "gz"), ("zstd", "zstd", "zst")] {
         if process::find(pack).is_none() {
             say::progress(&format!("bench: {pack} is left out: it is not installed"));
@@ -75,9 +75,9 @@ fn packed(folder: &Path, place: &Path, agent: &Path, state: &Path) -> Result<()>
         process::run_quietly(Command::new(pack).args(["-k", "-q"]).arg(&tar))?;
         let file = PathBuf::from(format!("{}.{suffix}", tar.display()));
         let name = format!("the same, {pack}");
-        row(&name, &mut super::layerwatch(agent, state, &file), bytes)?;
+        text.push_str(&row(&name, &mut super::layerwatch(agent, state, &file), bytes)?);
         let alone = format!("{unpack} -dc alone");
-        row(&alone, Command::new(unpack).arg("-dc").arg(&file), bytes)?;
+        text.push_str(&row(&alone, Command::new(unpack).arg("-dc").arg(&file), bytes)?);
     }
     Ok(())
 }

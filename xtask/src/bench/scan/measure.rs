@@ -1,8 +1,9 @@
 //! What one run of a program costs: wall time, processor time of all its processes, and their memory at its highest.
 //!
 //! Processor time is what the system adds to this process for children that were waited for (`proc_pid_stat(5)`, cutime
-//! and cstime), so runs may not overlap. Memory is the sum of `VmHWM` over the processes of the tree, looked at often: a
-//! process that lives for less than a look is missed, and is small.
+//! and cstime), so runs may not overlap; a program's own children that outlive it become this process's and are waited
+//! for too. Memory is the sum of `VmHWM` over the processes of the tree, looked at often: a process that lives for less
+//! than a look is missed, and is small.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,11 +22,16 @@ const LONGEST: Duration = Duration::from_mins(30);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cost {
     wall: f64,
-    processor: f64,
-    peak_kilobytes: u64,
+    pub(super) processor: f64,
+    pub(super) peak_kilobytes: u64,
 }
 
 impl Cost {
+    /// Millions of bytes a second and core.
+    pub(super) fn speed(&self, megabytes: f64) -> f64 {
+        megabytes / self.processor.max(0.01)
+    }
+
     /// The one with less processor time; of two runs the other was disturbed more.
     pub(super) fn better(self, other: Self) -> Self {
         if other.processor < self.processor {
@@ -41,14 +47,16 @@ impl Cost {
             "| {name} | {:.2} | {:.2} | {:.0} | {} |\n",
             self.wall,
             self.processor,
-            megabytes / self.processor.max(0.01),
+            self.speed(megabytes),
             self.peak_kilobytes / 1024
         )
     }
 }
 
-/// Runs it to its end, with its output thrown away.
-pub(super) fn measure(command: &mut Command) -> Result<Cost> {
+/// Runs it to its end, with its output thrown away; it must end with one of these.
+pub(super) fn measure(command: &mut Command, good: &[i32]) -> Result<Cost> {
+    // Whoever outlives its parent comes to this process.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become a subreaper")?;
     let before = children_seconds()?;
     let begun = Instant::now();
     let mut child = command
@@ -71,8 +79,8 @@ pub(super) fn measure(command: &mut Command) -> Result<Cost> {
         std::thread::sleep(LOOK);
     };
     let wall = begun.elapsed().as_secs_f64();
-    // Scanners say by their status whether they found something.
-    if status.code().is_none_or(|code| code >= 126) {
+    reap()?;
+    if !status.code().is_some_and(|code| good.contains(&code)) {
         bail!("{} ended with {status}", command.get_program().display());
     }
     Ok(Cost {
@@ -80,6 +88,17 @@ pub(super) fn measure(command: &mut Command) -> Result<Cost> {
         processor: children_seconds()? - before,
         peak_kilobytes: peaks.values().sum(),
     })
+}
+
+/// Waits for what the program left behind.
+fn reap() -> Result<()> {
+    loop {
+        match rustix::process::wait(rustix::process::WaitOptions::empty()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::CHILD) => return Ok(()),
+            Err(errno) => return Err(errno).context("wait for what a program left behind"),
+        }
+    }
 }
 
 /// Processor seconds of children that were waited for.

@@ -9,20 +9,26 @@ mod corpora;
 mod extremes;
 mod measure;
 pub(super) mod rivals;
+mod tables;
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 
-use super::ScanOptions;
+use super::{ScanOptions, page};
 use crate::workspace::Workspace;
 use crate::{build, say, setup};
 use corpora::Corpus;
 use measure::{Cost, measure};
 use rivals::Program;
 
-/// Measures and prints tables for docs/performance.md.
+/// The section of the page.
+const SECTION: &str = "scan";
+/// A program that takes longer on a corpus is measured there once.
+const SLOW_SECONDS: f64 = 30.0;
+
+/// Measures, prints tables, and puts them into docs/performance.md where that is asked for.
 pub(super) fn run(workspace: &Workspace, options: &ScanOptions) -> Result<()> {
     let toolchain = setup::run(workspace)?;
     build::kernel_programs(workspace, &toolchain)?;
@@ -32,41 +38,33 @@ pub(super) fn run(workspace: &Workspace, options: &ScanOptions) -> Result<()> {
     let programs = rivals::all(workspace, &folder, &agent)?;
     let mut best: Vec<Vec<Option<Cost>>> = vec![vec![None; corpora.len()]; programs.len()];
     for round in 0..options.rounds {
-        for (corpus_index, corpus) in corpora.iter().enumerate() {
+        for (number, corpus) in corpora.iter().enumerate() {
             for (program, costs) in programs.iter().zip(&mut best) {
-                say::progress(&format!(
-                    "round {}: {} on {}",
-                    round + 1,
-                    program.name,
-                    corpus.name
-                ));
-                let cost = measure(&mut program.command(&corpus.folder))?;
-                if let Some(slot) = costs.get_mut(corpus_index) {
-                    *slot = Some(slot.map_or(cost, |before| before.better(cost)));
+                if let Some(slot) = costs.get_mut(number) {
+                    *slot = Some(once(round, program, corpus, *slot)?);
                 }
             }
         }
     }
-    table(&corpora, &programs, &best);
-    extremes::run(&folder, &agent, options.quick)
+    let mut text = tables::head()?;
+    tables::comparison(&mut text, &corpora, &programs, &best);
+    extremes::run(&folder, &agent, options.quick, &mut text)?;
+    say::output(text.as_bytes());
+    page::update(workspace, SECTION, &text)
 }
 
-fn table(corpora: &[Corpus], programs: &[Program], best: &[Vec<Option<Cost>>]) {
-    for (index, corpus) in corpora.iter().enumerate() {
-        let head = format!(
-            "\n{}: {:.0} MB in {} files\n\n| program | wall, s | processor, s | MB/s per core | peak memory, MB |\n|---|---|---|---|---|\n",
-            corpus.name,
-            corpus.megabytes(),
-            corpus.files
-        );
-        say::output(head.as_bytes());
-        for (program, costs) in programs.iter().zip(best) {
-            let Some(Some(cost)) = costs.get(index) else {
-                continue;
-            };
-            say::output(cost.row(&program.name, corpus.megabytes()).as_bytes());
-        }
+/// One more round of a program on a corpus; the better of it and the best before.
+fn once(round: usize, program: &Program, corpus: &Corpus, before: Option<Cost>) -> Result<Cost> {
+    if let Some(before) = before.filter(|before| before.processor > SLOW_SECONDS) {
+        return Ok(before);
     }
+    let what = format!("round {}: {} on {}", round + 1, program.name, corpus.name);
+    let cost = measure(&mut program.command(&corpus.folder), program.good)?;
+    say::progress(&format!(
+        "{what}: {:.0} MB/s per core",
+        cost.speed(corpus.megabytes())
+    ));
+    Ok(before.map_or(cost, |before| before.better(cost)))
 }
 
 /// Layerwatch on one target; its state lies in the bench's own folder, and nothing is kept there between two runs.

@@ -14,21 +14,50 @@ use crate::apt::{self, sources};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const KINGFISHER: &str = "kingfisher-bin==2.14.0";
+/// The names in the tables.
+pub(super) const LAYERWATCH: &str = "layerwatch";
+pub(super) const KINGFISHER: &str = "kingfisher";
+pub(super) const GITLEAKS: &str = "gitleaks";
+const TRUFFLEHOG: &str = "trufflehog";
+/// No look-up in the network, no history.
+const KINGFISHER_ARGUMENTS: [&str; 8] = [
+    "scan",
+    "{}",
+    "--no-validate",
+    "--no-update-check",
+    "--git-history",
+    "none",
+    "--format",
+    "jsonl",
+];
+const GITLEAKS_ARGUMENTS: [&str; 7] = [
+    "dir",
+    "{}",
+    "--no-banner",
+    "--exit-code",
+    "0",
+    "--report-path",
+    "/dev/null",
+];
+const TRUFFLEHOG_ARGUMENTS: [&str; 5] = ["filesystem", "{}", "--no-verification", "--no-update", "--json"];
+const WHEEL: &str = "kingfisher-bin==2.14.0";
 const RULES: &str = "monitor/src/scan/rules/builtin";
 
 /// One program with its arguments; the corpus is put in place of `{}`.
 #[derive(Debug)]
 pub(super) struct Program {
-    pub(super) name: String,
+    pub(super) name: &'static str,
     line: Vec<OsString>,
+    /// How it ends when all is well: some say so that they found something.
+    pub(super) good: &'static [i32],
 }
 
 impl Program {
-    fn new(name: &str, program: &Path, arguments: &[&str]) -> Self {
+    fn new(name: &'static str, program: &Path, arguments: &[&str], good: &'static [i32]) -> Self {
         let arguments = arguments.iter().map(OsString::from);
         Self {
-            name: name.to_owned(),
+            name,
+            good,
             line: std::iter::once(program.as_os_str().to_owned())
                 .chain(arguments)
                 .collect(),
@@ -55,7 +84,7 @@ pub(super) fn all(workspace: &Workspace, folder: &Path, agent: &Path) -> Result<
     let state = format!("state_directory={}", folder.join("state").display());
     files::create_folder(&folder.join("state"))?;
     let scan = ["--set", &state, "scan", "--quiet", "-o", "jsonl", "{}"];
-    let mut programs = vec![Program::new("layerwatch", agent, &scan)];
+    let mut programs = vec![Program::new(LAYERWATCH, agent, &scan, &[0])];
     let had = |name: &str, found: Result<PathBuf>| match found {
         Ok(program) => Some(program),
         Err(error) => {
@@ -63,34 +92,24 @@ pub(super) fn all(workspace: &Workspace, folder: &Path, agent: &Path) -> Result<
             None
         }
     };
-    if let Some(program) = had("kingfisher", kingfisher(folder)) {
-        let arguments = [
-            "scan",
-            "{}",
-            "--no-validate",
-            "--no-update-check",
-            "--git-history",
-            "none",
-            "--format",
-            "jsonl",
-        ];
-        programs.push(Program::new("kingfisher", &program, &arguments));
-    }
-    if let Some(program) = had("gitleaks", debian(folder, "gitleaks")) {
-        let arguments = [
-            "dir",
-            "{}",
-            "--no-banner",
-            "--exit-code",
-            "0",
-            "--report-path",
-            "/dev/null",
-        ];
-        programs.push(Program::new("gitleaks", &program, &arguments));
-    }
-    if let Some(program) = had("trufflehog", debian(folder, "trufflehog")) {
-        let arguments = ["filesystem", "{}", "--no-verification", "--no-update", "--json"];
-        programs.push(Program::new("trufflehog", &program, &arguments));
+    for (name, found, arguments, good) in [
+        (
+            KINGFISHER,
+            kingfisher(folder),
+            &KINGFISHER_ARGUMENTS[..],
+            &[0, 200, 205][..],
+        ),
+        (GITLEAKS, debian(folder, GITLEAKS), &GITLEAKS_ARGUMENTS, &[0]),
+        (
+            TRUFFLEHOG,
+            debian(folder, TRUFFLEHOG),
+            &TRUFFLEHOG_ARGUMENTS,
+            &[0],
+        ),
+    ] {
+        if let Some(program) = had(name, found) {
+            programs.push(Program::new(name, &program, arguments, good));
+        }
     }
     let literals = folder.join("literals");
     files::write(&literals, literals_of(workspace)?.as_bytes())?;
@@ -110,13 +129,19 @@ pub(super) fn all(workspace: &Workspace, folder: &Path, agent: &Path) -> Result<
             &literals,
             "{}",
         ];
-        programs.push(Program::new("ripgrep, same literals", &program, &arguments));
+        programs.push(Program::new(
+            "ripgrep, same literals",
+            &program,
+            &arguments,
+            &[0, 1],
+        ));
     }
     let everything = "find \"$1\" -type f -print0 | xargs -0 cat";
     programs.push(Program::new(
         "cat",
         Path::new("/bin/sh"),
         &["-c", everything, "sh", "{}"],
+        &[0],
     ));
     Ok(programs)
 }
@@ -162,7 +187,7 @@ pub(in crate::bench) fn kingfisher(folder: &Path) -> Result<PathBuf> {
             .arg(&place),
     )?;
     let pip = Command::new(place.join("bin/pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check", KINGFISHER])
+        .args(["install", "--quiet", "--disable-pip-version-check", WHEEL])
         .status();
     if !pip.is_ok_and(|status| status.success()) {
         process::run_quietly(Command::new(place.join("bin/pip")).args([

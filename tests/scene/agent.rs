@@ -68,6 +68,8 @@ impl Agent {
             format!("web.listen=127.0.0.1:{port}"),
             format!("sinks.log.path={}", lines.display()),
             "node_name=node-1".to_owned(),
+            // Other tests run meanwhile: a machine that is never idle.
+            "scan.priority=low".to_owned(),
             // What outlives the agent would outlive the test.
             "watch.outlive=false".to_owned(),
         ] {

@@ -18,6 +18,7 @@ use crate::kernel::{WatchMaps, WatchSet};
 use crate::knowledge::Knowledge;
 use crate::model::{AlertKind, Record, RecordKind, StateReport};
 use crate::pulls::PullSignal;
+use crate::scan::Effort;
 use crate::survey::{self, Happening, Outputs, Survey, SurveyTask};
 use crate::telemetry::happenings::{KnowledgeBuilt, KnowledgeFailed, chain};
 use crate::telemetry::{Condition, KnowledgePart, Notice};
@@ -38,7 +39,11 @@ pub(super) fn task(
     let targets = catalog::targets(&options.host, &Catalog::default(), &options.roots);
     let watch = StoreWatch::start(options.host.clone(), targets, QUIET).context("watch the stores")?;
     let own = Arc::clone(&shared.maps);
-    let worker = start::worker(config, move |pid| leave_out(&own, pid))?;
+    let effort = Effort {
+        idle: config.scan.idle,
+        bytes_per_second: config.scan.bytes_per_second,
+    };
+    let worker = start::worker(config, effort, move |pid| leave_out(&own, pid))?;
     let (maps, canary) = (Arc::clone(&shared.maps), started.canary.key());
     let (pulled, happened, watched) = (shared.clone(), shared.clone(), shared.clone());
     let mut left_out = 0;

@@ -18,7 +18,7 @@ use crate::enrich::{host_facts, start_ticks};
 use crate::kernel::{self, Canary, Choice, KernelError, Tier, TierPreference, Tracer};
 use crate::knowledge::HostFacts;
 use crate::privilege;
-use crate::scan::{FingerprintKey, RuleFile, RuleSet, ScanCache, ScanWorker, WorkerOptions};
+use crate::scan::{Effort, FingerprintKey, RuleFile, RuleSet, ScanCache, ScanWorker, WorkerOptions};
 use crate::survey::SurveyOptions;
 use crate::telemetry::happenings::{HookRefused, KernelAttached, ProcessesUnfollowed};
 use crate::telemetry::{self, Hook, Metrics};
@@ -169,11 +169,16 @@ pub(crate) fn survey_options(config: &Config, facts: HostFacts) -> SurveyOptions
 }
 
 /// A scan worker with this node's fingerprint key.
-pub fn worker(config: &Config, on_start: impl FnMut(u32) + Send + Sync + 'static) -> Result<ScanWorker> {
+pub fn worker(
+    config: &Config,
+    effort: Effort,
+    on_start: impl FnMut(u32) + Send + Sync + 'static,
+) -> Result<ScanWorker> {
     let options = WorkerOptions {
         program: "/proc/self/exe".into(),
         key: fingerprint_key(&config.state_directory)?,
         rules: rule_files(&config.scan.rules)?,
+        effort,
         on_start: Box::new(on_start),
     };
     ScanWorker::new(options).context("load the scan rules")

@@ -12,6 +12,7 @@ use crate::app;
 use crate::catalog::{self, Catalog, Host, Problem};
 use crate::config::{self, Config, FlagOverrides};
 use crate::knowledge::HostFacts;
+use crate::scan::Effort;
 use crate::survey::Survey;
 
 /// The arguments that all verbs share.
@@ -69,7 +70,7 @@ impl Context {
     /// A survey that has read and scanned nothing yet.
     pub(super) fn survey(&self) -> Result<Survey> {
         let config = self.config(&[])?;
-        let worker = app::worker(&config, |_| {})?;
+        let worker = app::worker(&config, Effort::FOREGROUND, |_| {})?;
         Ok(Survey::new(
             app::survey_options(&config, HostFacts::default()),
             worker,

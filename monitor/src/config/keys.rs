@@ -150,6 +150,7 @@ const fn row(name: &'static str, kind: Kind, default: &'static str, meaning: &'s
 }
 
 const LEVELS: Kind = Kind::Choice(&["error", "warn", "info", "debug", "trace"]);
+const PRIORITIES: Kind = Kind::Choice(&["idle", "low"]);
 const FORMATS: Kind = Kind::Choice(&["text", "json"]);
 
 /// All keys, in the order of the documentation; the keys of a section stand together.
@@ -167,7 +168,9 @@ pub const KEYS: &[Key] = &[
     row("watch.outlive", Kind::Flag, "true", "Whether ring, maps and programs stay in the kernel when the agent ends, so that the next one finds what happened in between. They do nothing once no agent has called for ten minutes; Ctrl-C and `layerwatch uninstall` remove them."),
     row("watch.pin_directory", Kind::Path, "\"/sys/fs/bpf/layerwatch\"", "Where they lie: on a BPF file system, in a directory of each state directory's own."),
     row("scan.rules", Kind::List, "[]", "Files with rules of your own, absolute paths: they come before the built-in ones, replace those of the same id, and may switch others off. layerwatch rules --lint checks one."),
-    row("scan.deadline", Kind::Duration, "\"2m\"", "How long an access to a layer that is not scanned yet waits for the scan before it is reported as unknown."),
+    row("scan.deadline", Kind::Duration, "\"2m\"", "How long an access to a layer that is not scanned yet waits for the scan before it is reported as unknown, and how long a scan may go without a sign of progress."),
+    row("scan.priority", PRIORITIES, "\"idle\"", "How the agent's scans compete with the rest of the host: idle leaves processor and disk to everybody else, and falls back to low when a scan does not get on that way; low is only nice."),
+    row("scan.bytes_per_second", Kind::Count, "100000000", "How much they read from the disk. What lies in the page cache already costs nothing. 0 means no limit."),
     row("web.listen", Kind::List, "[\"127.0.0.1:9880\"]", "Addresses for /metrics and the health checks. Empty means none."),
     row("alertmanager.enabled", Kind::Flag, "false", "Whether alerts are sent to Alertmanager."),
     row("alertmanager.urls", Kind::List, "[]", "Every peer of the cluster, never a load balancer before them."),

@@ -51,6 +51,8 @@ pub(super) struct RawWatch {
 pub(super) struct RawScan {
     pub(super) rules: Vec<String>,
     pub(super) deadline: String,
+    pub(super) priority: String,
+    pub(super) bytes_per_second: u64,
 }
 
 #[derive(Deserialize)]

@@ -63,6 +63,8 @@ pub(super) fn resolve(
         scan: Scan {
             rules: rules.paths("scan.rules", &raw.scan.rules)?,
             deadline: rules.duration("scan.deadline", &raw.scan.deadline)?,
+            idle: raw.scan.priority == "idle",
+            bytes_per_second: raw.scan.bytes_per_second,
         },
         web: Web {
             listen: rules.all_parsed(

@@ -107,8 +107,12 @@ pub struct Watch {
 pub struct Scan {
     /// Files with the user's own rules.
     pub rules: Vec<PathBuf>,
-    /// How long an access waits for the scan of its layer.
+    /// How long an access waits for the scan of its layer, and a scan for a sign of progress.
     pub deadline: Duration,
+    /// Whether the agent's scans leave processor and disk to everybody else.
+    pub idle: bool,
+    /// How much they read from the disk, bytes a second; 0 for no limit.
+    pub bytes_per_second: u64,
 }
 
 /// Metrics and health.

@@ -51,7 +51,7 @@ pub enum ScanError {
         status: String,
     },
     /// The scan worker took longer than it may.
-    #[error("scanning {subject} took longer than {seconds} s")]
+    #[error("scanning {subject} took longer than {seconds} s, or as long without a sign of progress")]
     Deadline {
         /// The layer or image.
         subject: String,

@@ -12,7 +12,9 @@ mod cache;
 mod engine;
 mod error;
 mod examples;
+mod file;
 mod image_config;
+mod pace;
 mod redact;
 mod rules;
 mod shape;
@@ -33,7 +35,7 @@ pub use shape::{ImageShape, Layout, Shape};
 pub use summary::{LayerRequest, LayerScan, Problem, ProblemKind, Progress, ScanSummary, SkipReason};
 pub use target::{Effect, Shadow, TargetFinding, TargetScan};
 pub use visibility::{permissions_differ, visibility};
-pub use worker::{ImageRequest, ScanWorker, TargetRequest, WorkerOptions, worker_main};
+pub use worker::{Effort, ImageRequest, ScanWorker, TargetRequest, WorkerOptions, worker_main};
 
 /// Rises when the same rules give other findings; part of a stored result's identity.
 pub const ENGINE_VERSION: u32 = 3;

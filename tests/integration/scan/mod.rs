@@ -3,6 +3,7 @@
 
 mod again;
 mod archives;
+mod gentle;
 mod hostile;
 mod redaction;
 mod results;

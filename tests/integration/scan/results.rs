@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use layerwatch_tests::scene::KEY;
 use layerwatch_tests::wait_until;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::{ENGINES, command, layerwatch, ready, scene};
@@ -79,32 +80,33 @@ fn what_was_found_before_an_interruption_is_printed_and_marked() -> Result<()> {
     }
     let scene = scene()?;
     let tree = scene.path().join("tree");
-    // More than is read in the time that this takes.
-    let endless = std::fs::File::create(tree.join("zz-big"))?;
+    // Enough that the worker is met while it reads; stopped there, it does not end before the interruption.
+    let big = std::fs::File::create(tree.join("zz-big"))?;
     std::io::copy(
-        &mut std::io::Read::take(std::io::repeat(b'x'), 3_000_000_000),
-        &mut std::io::BufWriter::with_capacity(1 << 20, endless),
+        &mut std::io::Read::take(std::io::repeat(b'x'), 200_000_000),
+        &mut std::io::BufWriter::with_capacity(1 << 20, big),
     )?;
     let mut scan = command(&scene, &["scan", tree.to_str().context("text")?, "-o", "json"])?;
     let child = scan.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let id = child.id();
     let children = format!("/proc/{id}/task/{id}/children");
-    wait_until("the worker reads", Duration::from_secs(30), || {
-        let text = |path: &str| layerwatch::bounded::read_text(Path::new(path), 4096).ok();
-        let worker = text(&children)?;
-        let stat = text(&format!("/proc/{}/stat", worker.trim()))?;
-        // The fields after the name; the twelfth is processor time in hundredths of a second.
-        let ticks: u64 = stat
-            .rsplit_once(") ")?
-            .1
-            .split_whitespace()
-            .nth(11)?
+    let text = |path: &str| layerwatch::bounded::read_text(Path::new(path), 4096).ok();
+    let worker = wait_until("the worker reads", Duration::from_secs(60), || {
+        let worker: i32 = text(&children)?.trim().parse().ok()?;
+        let counts = text(&format!("/proc/{worker}/io"))?;
+        let read: u64 = counts
+            .lines()
+            .find_map(|line| line.strip_prefix("rchar: "))?
             .parse()
             .ok()?;
-        (ticks > 100).then_some(())
+        (read > 4_000_000).then_some(worker)
     })?;
-    let pid = rustix::process::Pid::from_raw(i32::try_from(id)?).context("a process")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::INT)?;
+    let signal = |id: i32, signal: Signal| -> Result<()> {
+        let process = Pid::from_raw(id).context("a process")?;
+        Ok(kill_process(process, signal)?)
+    };
+    signal(worker, Signal::STOP)?;
+    signal(i32::try_from(id)?, Signal::INT)?;
     let done = child.wait_with_output()?;
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     let shown: Value = serde_json::from_slice(&done.stdout).with_context(|| said.clone())?;

@@ -39,6 +39,9 @@ pub(crate) struct ScanOptions {
     /// How often everything is measured; the best counts
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     rounds: usize,
+    /// Measure this release build instead of making one
+    #[arg(long, value_name = "FILE")]
+    agent: Option<std::path::PathBuf>,
     /// Leave out the files of 10 GB and 1 GB and the 3 million files
     #[arg(long)]
     quick: bool,

@@ -20,7 +20,7 @@ use crate::app;
 use crate::catalog;
 use crate::model::text::printable;
 use crate::scan::{
-    Layout, Problem, Progress, ScanSummary, ScanWorker, SkipReason, TargetRequest, TargetScan,
+    Effort, Layout, Problem, Progress, ScanSummary, ScanWorker, SkipReason, TargetRequest, TargetScan,
 };
 use crate::telemetry::happenings::chain;
 
@@ -55,7 +55,7 @@ pub(super) struct Gathered {
 /// The key that fingerprints of this host are made with, for baselines.
 pub(super) fn key(context: &Context) -> Result<Key> {
     let config = context.config(&[])?;
-    let worker = app::worker(&config, |_| {})?;
+    let worker = app::worker(&config, Effort::FOREGROUND, |_| {})?;
     Ok(Key {
         id: worker.key_id(),
         is_kept: config.state_directory.join(app::KEY_FILE).is_file(),
@@ -72,7 +72,7 @@ pub(super) async fn gather(context: &Context, arguments: &ScanArguments) -> Resu
         .iter()
         .partition(|target| Path::new(target).exists());
     if !paths.is_empty() {
-        let mut worker = app::worker(&context.config(&[])?, |_| {})?;
+        let mut worker = app::worker(&context.config(&[])?, Effort::FOREGROUND, |_| {})?;
         for path in paths {
             if gathered.interrupted {
                 break;

@@ -7,10 +7,10 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileExt;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
+use super::super::file::LayerFile;
 use super::super::shape::Layout;
 use super::super::stream::decode::decoder;
 use super::super::stream::limit::Limit;
@@ -29,13 +29,13 @@ pub(super) enum Blobs<'f> {
     Layout(OwnedFd),
     /// An image archive; `Magic` is how it is packed.
     Tar {
-        file: &'f File,
+        file: &'f LayerFile,
         size: u64,
         packed: Option<Magic>,
         index: Index,
     },
     /// One layer alone, of that length.
-    Single(&'f File, u64),
+    Single(&'f LayerFile, u64),
 }
 
 /// Whether a directory is an OCI layout (OCI image spec, image-layout.md).
@@ -54,7 +54,7 @@ fn open_below(directory: impl AsFd, name: &[u8]) -> Option<File> {
 }
 
 /// How a file is packed, and whether a tar is in it.
-fn packing(file: &File, size: u64) -> Option<(Option<Magic>, bool)> {
+fn packing(file: &LayerFile, size: u64) -> Option<(Option<Magic>, bool)> {
     let mut head = [0; MAGIC_BYTES];
     let filled = file.read_at(&mut head, 0).ok()?;
     match magic(head.get(..filled)?) {
@@ -70,13 +70,17 @@ fn packing(file: &File, size: u64) -> Option<(Option<Magic>, bool)> {
 }
 
 /// Whether a file is a layer: a tar, packed or not.
-pub(super) fn is_layer(file: &File, size: u64) -> bool {
+pub(super) fn is_layer(file: &LayerFile, size: u64) -> bool {
     matches!(packing(file, size), Some((_, true)))
 }
 
 impl<'f> Blobs<'f> {
     /// The parts of an image archive; nothing if it is none.
-    pub(super) fn of_archive(file: &'f File, size: u64, summary: &mut ScanSummary) -> Option<(Self, Layout)> {
+    pub(super) fn of_archive(
+        file: &'f LayerFile,
+        size: u64,
+        summary: &mut ScanSummary,
+    ) -> Option<(Self, Layout)> {
         let (packed, true) = packing(file, size)? else {
             return None;
         };
@@ -144,7 +148,10 @@ impl<'f> Blobs<'f> {
                         continue;
                     };
                     let size = file.metadata().map_or(0, |metadata| metadata.len());
-                    take(number, Ok(&mut Section::new(&file, 0, size)));
+                    take(
+                        number,
+                        Ok(&mut Section::new(&LayerFile::new(file, size), 0, size)),
+                    );
                 }
             }
             Self::Tar {
@@ -165,7 +172,7 @@ impl<'f> Blobs<'f> {
 
 type Take<'t> = dyn FnMut(usize, Result<&mut dyn Stream, ProblemKind>) + 't;
 
-fn plain_parts(file: &File, parts: &[Option<&Part>], take: &mut Take<'_>) {
+fn plain_parts(file: &LayerFile, parts: &[Option<&Part>], take: &mut Take<'_>) {
     for (number, part) in parts.iter().enumerate() {
         match part {
             Some(part) => {
@@ -177,7 +184,7 @@ fn plain_parts(file: &File, parts: &[Option<&Part>], take: &mut Take<'_>) {
     }
 }
 
-fn packed_parts(file: &File, size: u64, packing: Magic, parts: &[Option<&Part>], take: &mut Take<'_>) {
+fn packed_parts(file: &LayerFile, size: u64, packing: Magic, parts: &[Option<&Part>], take: &mut Take<'_>) {
     let read = Cell::new(0);
     let mut restarts = 0;
     let mut open: Option<(Box<dyn Stream + '_>, u64)> = None;

@@ -5,7 +5,6 @@
 //! may ask for before and after it in the buffer.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
@@ -15,6 +14,7 @@ use super::search::{Found, Search};
 use super::source::Source;
 use super::walk::Entry;
 use crate::model::DevIno;
+use crate::scan::file::LayerFile;
 use crate::scan::rules::{MAX_AFTER, MAX_BEFORE};
 use crate::scan::stream::Fault;
 use crate::scan::stream::section::Section;
@@ -26,7 +26,7 @@ const KEPT: usize = MAX_BEFORE + 1;
 
 /// A regular file, open.
 pub(in crate::scan) struct Opened {
-    pub(in crate::scan) file: File,
+    pub(in crate::scan) file: LayerFile,
     pub(in crate::scan) size: u64,
     pub(in crate::scan) key: DevIno,
     sparse: bool,
@@ -84,7 +84,7 @@ pub(in crate::scan) fn of_file(file: File) -> Result<Opened, FileFault> {
     }
     let size = u64::try_from(stat.st_size).unwrap_or(0);
     Ok(Opened {
-        file,
+        file: LayerFile::new(file, size),
         size,
         key: super::inode(&stat),
         sparse: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) < size,
@@ -158,7 +158,7 @@ impl Opened {
 }
 
 #[expect(unsafe_code, reason = "no library wraps this ioctl")]
-fn generation(file: &File) -> Result<u32, Errno> {
+fn generation(file: &LayerFile) -> Result<u32, Errno> {
     /// `_IOR('v', 1, long)`, include/uapi/linux/fs.h.
     const GET_VERSION: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<std::ffi::c_long>(b'v', 1);
     // A file system writes an `int` although the number says `long`; zeros stand in what it leaves alone.
@@ -186,11 +186,12 @@ impl FileBuffer {
         Self(Zeroizing::new(vec![0; KEPT + BUFFER_BYTES + MAX_AFTER]))
     }
 
-    /// Reads a file to its end; `begin` makes the search once the first bytes are known.
+    /// Reads a file to its end; `begin` makes the search once the first bytes are known, `read_so_far` hears how many were read.
     pub(super) fn scan<'s>(
         &mut self,
         source: &mut dyn Source,
         begin: impl FnOnce(&[u8]) -> Search<'s>,
+        read_so_far: &mut dyn FnMut(u64),
     ) -> Outcome {
         let mut begin = Some(begin);
         let mut search = None;
@@ -208,6 +209,7 @@ impl FileBuffer {
                     }
                 };
                 bytes += read;
+                read_so_far(bytes);
                 let filled = self.0.get(..rounds.filled).unwrap_or_default();
                 if let Some(begin) = begin.take() {
                     search = Some(begin(filled));

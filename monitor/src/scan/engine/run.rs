@@ -272,12 +272,22 @@ impl<'a> Run<'a> {
     fn content(&mut self, location: &Location<'_>, source: &mut dyn Source, summary: &mut ScanSummary) {
         let judged = location.judged();
         let classes = self.scanner.rules.classes().of(&judged);
-        let outcome = self.buffer.scan(source, |head| {
-            Search::new(
-                self.scanner,
-                classes,
-                gate::kind(head, self.scanner.config_class(), classes),
-            )
+        let scanner = self.scanner;
+        let begin = |head: &[u8]| {
+            let kind = gate::kind(head, scanner.config_class(), classes);
+            Search::new(scanner, classes, kind)
+        };
+        let before = progress_of(summary);
+        let (reported, progress) = (&mut self.reported, &mut *self.progress);
+        let outcome = self.buffer.scan(source, begin, &mut |bytes| {
+            let now = Progress {
+                bytes: before.bytes + bytes,
+                ..before
+            };
+            if now.bytes.saturating_sub(reported.bytes) >= PROGRESS_BYTES {
+                *reported = now;
+                progress(now);
+            }
         });
         summary.bytes += outcome.bytes;
         if let Some(FileFault { kind, errno }) = outcome.fault {

@@ -3,16 +3,15 @@
 //! Invariant: reads end where the part ends, also when the file grows. Used for archives that lie in a file.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 
 use super::{Fault, Stream};
+use crate::scan::file::LayerFile;
 
 /// See the module.
 #[derive(Debug)]
 pub(in crate::scan) struct Section<'f> {
-    file: &'f File,
+    file: &'f LayerFile,
     at: u64,
     end: u64,
     /// Told what was read, for a limit by ratio and for the budget.
@@ -21,7 +20,7 @@ pub(in crate::scan) struct Section<'f> {
 
 impl<'f> Section<'f> {
     /// The bytes `start..end` of a file.
-    pub(in crate::scan) fn new(file: &'f File, start: u64, end: u64) -> Self {
+    pub(in crate::scan) fn new(file: &'f LayerFile, start: u64, end: u64) -> Self {
         Self {
             file,
             at: start,

@@ -8,11 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use super::confine;
 use super::protocol::{self, Hello, MAX_HELLO, MAX_LINE, Request, Response, WireFinding, WirePlace};
+use super::{confine, effort};
 use crate::model::{DevIno, Finding, ImageId, Place, StoreId, text};
 use crate::scan::archive::{self, Told};
 use crate::scan::engine::Scanner;
+use crate::scan::pace;
 use crate::scan::rules::RuleSet;
 use crate::scan::summary::{Progress, ScanSummary};
 
@@ -24,6 +25,8 @@ static PANICKED_AT: Mutex<String> = Mutex::new(String::new());
 enum WorkerError {
     #[error("confine the scan worker")]
     Confine(#[from] confine::ConfineError),
+    #[error("leave processor and disk to others")]
+    Idle(#[source] rustix::io::Errno),
     #[error("talk to the agent")]
     Pipe(#[from] std::io::Error),
     #[error("the agent's first line is no greeting")]
@@ -57,6 +60,10 @@ fn serve(output: &mut StdoutLock<'_>) -> Result<(), WorkerError> {
     let mut input = BufReader::new(std::io::stdin().lock());
     let hello = zeroize::Zeroizing::new(next_line(&mut input, MAX_HELLO)?.ok_or(WorkerError::Key)?);
     let hello: Hello = serde_json::from_slice(&hello).map_err(WorkerError::Greeting)?;
+    if hello.effort.idle {
+        effort::be_idle().map_err(WorkerError::Idle)?;
+    }
+    pace::set(hello.effort.bytes_per_second);
     let scanner = Scanner::new(RuleSet::with(&hello.rules)?, hello.key().ok_or(WorkerError::Key)?);
     drop(hello);
     let rules = scanner.rules().digest().to_owned();

@@ -1,12 +1,13 @@
 //! Scanning in a child process that holds nothing worth taking over.
 //!
-//! `child` is what runs in it, `confine` what it gives up first, `protocol` the lines that go between, `accept` what the
+//! `child` is what runs in it, `confine` what it gives up first, `effort` how hard it works, `protocol` the lines that go between, `accept` what the
 //! agent believes of an answer, `target` the talk about what lies outside the stores. Invariant: the worker's answers are input like any other; a worker that lies, hangs,
 //! floods or dies costs one request, whose error names the layer, and the next request starts a new one.
 
 mod accept;
 mod child;
 mod confine;
+mod effort;
 mod protocol;
 mod target;
 
@@ -20,6 +21,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 pub(super) use child::wire;
 pub use child::worker_main;
+pub use effort::Effort;
 pub(super) use protocol::WireFinding;
 
 use super::error::ScanError;
@@ -36,6 +38,8 @@ const VERB: &str = "scan-worker";
 const START_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a worker that closed its output may take to end.
 const END_DEADLINE: Duration = Duration::from_secs(5);
+/// How long one layer or configuration may take: a giant must not hold up all others.
+const LONGEST: Duration = Duration::from_mins(20);
 /// Findings of one answer, as lines.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
@@ -48,7 +52,7 @@ pub struct ImageRequest {
     pub store: StoreId,
     /// The image.
     pub image: ImageId,
-    /// How long it may take.
+    /// How long it may go without a sign of progress.
     pub deadline: Duration,
 }
 
@@ -69,6 +73,8 @@ pub struct WorkerOptions {
     pub key: FingerprintKey,
     /// The user's rule tables, which come before the built-in ones.
     pub rules: Vec<RuleFile>,
+    /// How hard it works.
+    pub effort: Effort,
     /// Told the process id of each new worker before it opens any file of a layer.
     pub on_start: Box<dyn FnMut(u32) + Send + Sync>,
 }
@@ -151,14 +157,14 @@ impl ScanWorker {
             name: crate::model::text::printable(request.root.as_os_str().as_encoded_bytes()).to_string(),
             layer: request.layer,
         };
-        let asked = Request::layer(&request.root, request.root_key, request.deadline);
+        let asked = Request::layer(&request.root, request.root_key, LONGEST);
         let (findings, summary) = self.ask(&asked, &subject, request.deadline).await?;
         Ok(LayerScan { findings, summary })
     }
 
     /// Scans an image's configuration. Dropping the future kills the worker.
     pub async fn scan_image_config(&mut self, request: ImageRequest) -> Result<Vec<Finding>, ScanError> {
-        let asked = Request::image(&request.path, request.deadline);
+        let asked = Request::image(&request.path, LONGEST);
         let subject = Subject::Image {
             store: request.store,
             image: request.image,
@@ -229,8 +235,14 @@ impl ScanWorker {
         let Some(mut running) = self.running.take() else {
             return Err(protocol_error(subject, "it is not running"));
         };
-        let answer = tokio::time::timeout(deadline, running.converse(&self.rules, request, subject)).await;
-        self.conclude(running, answer, subject, deadline)
+        let talk = running.converse(&self.rules, request, subject, deadline);
+        let answer = tokio::time::timeout(LONGEST, talk).await;
+        let answer = self.conclude(running, answer, subject, LONGEST);
+        if matches!(answer, Err(ScanError::Deadline { .. })) {
+            // Somebody else keeps the host busy all the time: the next worker does not wait for that to end.
+            self.options.effort.idle = false;
+        }
+        answer
     }
 
     async fn spawn(&mut self) -> Result<Running, ScanError> {
@@ -259,7 +271,7 @@ impl ScanWorker {
             layer: None,
             name: "nothing yet".to_owned(),
         };
-        let hello = Hello::line(&self.options.key, &self.options.rules);
+        let hello = Hello::line(&self.options.key, self.options.effort, &self.options.rules);
         let greeting = running.greet(&hello, self.rules.digest(), &subject);
         match tokio::time::timeout(START_DEADLINE, greeting).await {
             Ok(greeted) => greeted?,
@@ -294,6 +306,7 @@ impl Running {
         rules: &RuleSet,
         request: &Request,
         subject: &Subject,
+        silence: Duration,
     ) -> Result<(Vec<Finding>, ScanSummary), ScanError> {
         if self.stdin.write_all(&protocol::line(request)).await.is_err() {
             return Err(self.ended(subject).await);
@@ -301,7 +314,11 @@ impl Running {
         let mut findings = Vec::new();
         let mut bytes = 0;
         loop {
-            let (response, length) = self.answer(subject).await?;
+            let answer = tokio::time::timeout(silence, self.answer(subject)).await;
+            let (response, length) = answer.map_err(|_elapsed| ScanError::Deadline {
+                subject: subject.to_string(),
+                seconds: silence.as_secs(),
+            })??;
             match response {
                 Response::Progress(_) => {}
                 Response::Found(wire) => {

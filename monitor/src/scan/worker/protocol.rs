@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::effort::Effort;
 use crate::model::{DevIno, Fingerprint, LoweredBy, RuleId, text};
 use crate::scan::redact::{FingerprintKey, Secret};
 use crate::scan::rules::{MAX_USER_BYTES, RuleFile};
@@ -28,20 +29,23 @@ pub(super) const MAX_HELLO: u64 = 6 * MAX_USER_BYTES as u64 + (64 << 10);
 #[serde(deny_unknown_fields)]
 pub(super) struct Hello {
     key: String,
+    pub(super) effort: Effort,
     /// The user's rule tables.
     pub(super) rules: Vec<RuleFile>,
 }
 
 impl Hello {
     /// The line, which holds the key and is overwritten when dropped.
-    pub(super) fn line(key: &FingerprintKey, rules: &[RuleFile]) -> Secret {
+    pub(super) fn line(key: &FingerprintKey, effort: Effort, rules: &[RuleFile]) -> Secret {
         let hex = key.to_hex();
-        let rules = line(&rules);
+        let (effort, rules) = (line(&effort), line(&rules));
         Secret::new(
             [
                 b"{\"key\":\"",
                 hex.bytes(),
-                b"\",\"rules\":",
+                b"\",\"effort\":",
+                effort.trim_ascii_end(),
+                b",\"rules\":",
                 rules.trim_ascii_end(),
                 b"}\n",
             ]

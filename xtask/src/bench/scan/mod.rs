@@ -14,7 +14,7 @@ mod tables;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{ScanOptions, page};
 use crate::workspace::Workspace;
@@ -30,9 +30,14 @@ const SLOW_SECONDS: f64 = 30.0;
 
 /// Measures, prints tables, and puts them into docs/performance.md where that is asked for.
 pub(super) fn run(workspace: &Workspace, options: &ScanOptions) -> Result<()> {
-    let toolchain = setup::run(workspace)?;
-    build::kernel_programs(workspace, &toolchain)?;
-    let agent = build::agent(workspace, &build::Options { release: true })?;
+    let agent = match &options.agent {
+        Some(agent) => agent.canonicalize().context("find the agent")?,
+        None => {
+            let toolchain = setup::run(workspace)?;
+            build::kernel_programs(workspace, &toolchain)?;
+            build::agent(workspace, &build::Options { release: true })?
+        }
+    };
     let folder = workspace.target.join("bench/scan");
     let corpora = corpora::make(&folder)?;
     let programs = rivals::all(workspace, &folder, &agent)?;

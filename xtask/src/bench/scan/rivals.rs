@@ -30,12 +30,14 @@ const KINGFISHER_ARGUMENTS: [&str; 8] = [
     "--format",
     "jsonl",
 ];
-const GITLEAKS_ARGUMENTS: [&str; 7] = [
+const GITLEAKS_ARGUMENTS: [&str; 9] = [
     "dir",
     "{}",
     "--no-banner",
     "--exit-code",
     "0",
+    "--report-format",
+    "json",
     "--report-path",
     "/dev/null",
 ];

@@ -30,13 +30,12 @@ const SLOW_SECONDS: f64 = 30.0;
 
 /// Measures, prints tables, and puts them into docs/performance.md where that is asked for.
 pub(super) fn run(workspace: &Workspace, options: &ScanOptions) -> Result<()> {
-    let agent = match &options.agent {
-        Some(agent) => agent.canonicalize().context("find the agent")?,
-        None => {
-            let toolchain = setup::run(workspace)?;
-            build::kernel_programs(workspace, &toolchain)?;
-            build::agent(workspace, &build::Options { release: true })?
-        }
+    let agent = if let Some(agent) = &options.agent {
+        agent.canonicalize().context("find the agent")?
+    } else {
+        let toolchain = setup::run(workspace)?;
+        build::kernel_programs(workspace, &toolchain)?;
+        build::agent(workspace, &build::Options { release: true })?
     };
     let folder = workspace.target.join("bench/scan");
     let corpora = corpora::make(&folder)?;

@@ -173,6 +173,10 @@ fn the_rules_do_what_their_tests_say() -> Result<()> {
             "{reason!=\"process-table-full\"}[10m]",
             "{reason!=\"process-table-full\"}[1s]",
         ),
+        (
+            "(layerwatch_unwatched_inodes) > 0",
+            "(layerwatch_unwatched_inodes) > 5",
+        ),
         ("{hook=\"process\"} == 0", "{hook=\"process\"} == 2"),
         (
             "{hook=\"process\",outcome=\"ring-full\"}[10m]",

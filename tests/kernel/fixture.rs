@@ -32,7 +32,7 @@ fn preference() -> TierPreference {
     });
     TierPreference {
         forced: tier,
-        excluded: Vec::new(),
+        ..TierPreference::default()
     }
 }
 
@@ -121,10 +121,15 @@ impl Layer {
     /// there; with the hook attached the canary proves that it still fires.
     pub(crate) fn everything(&mut self) -> Result<Vec<Record>> {
         if detached() {
-            let frames = std::iter::from_fn(|| self.ring.wait(Duration::ZERO));
-            return Ok(frames.map(|frame| bytemuck::pod_read_unaligned(&frame)).collect());
+            return Ok(self.drain());
         }
         self.records()
+    }
+
+    /// What lies in the ring now.
+    pub(crate) fn drain(&mut self) -> Vec<Record> {
+        let frames = std::iter::from_fn(|| self.ring.wait(Duration::ZERO));
+        frames.map(|frame| bytemuck::pod_read_unaligned(&frame)).collect()
     }
 
     /// The records up to the canary, which is opened now: what came before it is all there was.

@@ -11,9 +11,13 @@ mod coverage;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod gaps;
+#[cfg(test)]
 mod gone;
 #[cfg(test)]
 mod held;
+#[cfg(test)]
+mod loss;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

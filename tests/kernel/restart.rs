@@ -14,7 +14,7 @@ use layerwatch_tests::{output, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::agent::{Store, key};
+use crate::agent::Store;
 use crate::fixture::{Mounted, USER, cat_as, detached, directory, emulated};
 
 /// Findings that are read, each once: as many as a layer may report, and fewer where the processor is emulated.
@@ -43,11 +43,7 @@ impl Host {
     fn new(findings: usize) -> Result<Self> {
         let directory = directory()?;
         let store = Store::write(&directory.path().join("store"))?;
-        let keys = store.diff(&store.upper).join("keys");
-        std::fs::create_dir(&keys)?;
-        for number in 0..findings {
-            std::fs::write(keys.join(format!("{number:05}.key")), key(number))?;
-        }
+        store.with_keys(findings)?;
         let bpf = directory.path().join("bpf");
         std::fs::create_dir(&bpf)?;
         let mounted = Mounted::file_system("bpf", &bpf)?;

@@ -28,4 +28,4 @@ pub use places::{RefusedPlace, place_name};
 pub use probe::{Environment, Lockdown, programs_digest};
 pub use ring::{Frame, FrameReceiver, GiveBack, Ring, pump};
 pub use self_check::Canary;
-pub use tiers::{Choice, Rejection, Tier, TierPreference, start, start_kept};
+pub use tiers::{Choice, Handicap, Rejection, Tier, TierPreference, start, start_kept};

@@ -83,7 +83,7 @@ fn check(switches: &[&str], expected: (usize, f64)) -> Result<()> {
     let came = || -> Option<(usize, f64)> {
         let alerts = agent.of_kind("alert").ok()?;
         let sanctioned = agent.metric("layerwatch_sanctioned_total{sanction=\"host-root\"}")?;
-        (alerts.len() > 0 || sanctioned > 0.0).then_some((alerts.len(), sanctioned))
+        (!alerts.is_empty() || sanctioned > 0.0).then_some((alerts.len(), sanctioned))
     };
     let came = wait_until("what came of root's read", deadline(), came).with_context(|| agent.log())?;
     assert_eq!(came, expected, "{switches:?}");

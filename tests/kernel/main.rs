@@ -17,6 +17,8 @@ mod gone;
 #[cfg(test)]
 mod held;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod loss;
 #[cfg(test)]
 mod restart;

@@ -22,7 +22,7 @@ const TIMEOUT_SECONDS: u64 = 600;
 
 /// What a machine leaves out unless everything is asked for: starting an agent several times, which is slow on an emulated
 /// processor and differs little between kernels. Here it always runs.
-pub(super) const ONLY_HERE: [&str; 2] = ["--skip", "restart::"];
+pub(super) const ONLY_HERE: [&str; 4] = ["--skip", "restart::", "--skip", "here::"];
 /// The kernel tests inside a machine.
 pub(super) const INSIDE: &str = "/bin/kernel";
 

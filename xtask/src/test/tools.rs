@@ -14,12 +14,13 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 37] = [
+const INSTALLED: [&str; 39] = [
     "acl",
     "age",
     "apache2-utils",
     "bind9-utils",
     "binutils",
+    "btrfs-progs",
     "buildah",
     "busybox-static",
     "curl",
@@ -51,6 +52,7 @@ const INSTALLED: [&str; 37] = [
     "util-linux",
     "whois",
     "wireguard-tools",
+    "xfsprogs",
     "xz-utils",
 ];
 

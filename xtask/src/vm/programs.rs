@@ -31,9 +31,17 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
     Ok(programs)
 }
 
-/// Programs of the host that the tests start, where they are installed: an overlay in user space, and what gives the agent
-/// the rights of a service.
-const FROM_HOST: [&str; 2] = ["fuse-overlayfs", "setpriv"];
+/// Programs of the host that the tests start, where they are installed: an overlay in user space, what makes file systems,
+/// and what gives the agent the rights of a service.
+const FROM_HOST: [&str; 7] = [
+    "btrfs",
+    "fuse-overlayfs",
+    "install",
+    "mke2fs",
+    "mkfs.btrfs",
+    "mkfs.xfs",
+    "setpriv",
+];
 
 /// Builds the kernel tests and what they call; Cargo's messages.
 fn kernel_tests(workspace: &Workspace) -> Result<String> {

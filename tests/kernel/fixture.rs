@@ -22,7 +22,7 @@ pub(crate) fn detached() -> bool {
 }
 
 /// The tier that `LAYERWATCH_TEST_TIER` (a, b, c or d) asks for; unset for the best.
-fn preference() -> TierPreference {
+pub(crate) fn preference() -> TierPreference {
     let asked = std::env::var("LAYERWATCH_TEST_TIER").ok();
     let tier = asked.map(|asked| {
         let known = |tier: &Tier| tier.as_str().eq_ignore_ascii_case(&asked);

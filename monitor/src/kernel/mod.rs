@@ -25,7 +25,7 @@ pub use diagnostics::Diagnostics;
 pub use maps::{HookCounters, WatchKey, WatchMaps, WatchSet};
 pub use pins::{PinBase, PinError};
 pub use places::{RefusedPlace, place_name};
-pub use probe::{Environment, Lockdown, programs_digest};
+pub use probe::{Environment, Lockdown, loaded_digest, programs_digest};
 pub use ring::{Frame, FrameReceiver, GiveBack, Ring, pump};
 pub use self_check::Canary;
 pub use tiers::{Choice, Handicap, Rejection, Tier, TierPreference, start, start_kept};

@@ -175,6 +175,12 @@ pub(crate) fn emulated() -> bool {
     Path::new("/data").is_dir()
 }
 
+/// Whether the kernel tells how this part of it keeps its data: of modules it does from Linux 5.11 on.
+pub(crate) fn tells_types_of(module: &str) -> bool {
+    let is_module = Path::new("/sys/module").join(module).join("initstate").exists();
+    !is_module || Path::new("/sys/kernel/btf").join(module).exists()
+}
+
 /// A directory on a disk, not on an overlay, that everybody can enter.
 pub(crate) fn directory() -> Result<tempfile::TempDir> {
     directory_in(base()?)

@@ -215,14 +215,14 @@ fn tracing(config: &Config) -> Vec<Check> {
         format!("{tier} ({}), canary seen after {latency} µs", tier.hooks()),
         fix,
     )];
-    checks.push(processes(choice.without_processes));
-    for rejection in choice.rejections {
+    checks.push(processes(choice.without_processes.as_deref()));
+    for rejection in &choice.rejections {
         checks.push(Check::ok(
             "tier not used",
             format!("{}: {}", rejection.tier, rejection.reason),
         ));
     }
-    for refused in choice.refused {
+    for refused in &choice.refused {
         checks.push(Check::new(
             Level::Warn,
             "place not watched",
@@ -240,10 +240,27 @@ fn tracing(config: &Config) -> Vec<Check> {
     for spot in tier.blind_spots() {
         checks.push(Check::ok("not seen on this tier", *spot));
     }
+    checks.extend(unknown_file_systems(tier, &choice.absent_fields));
     checks
 }
 
-fn processes(without: Option<String>) -> Check {
+/// File systems that the kernel uses and does not describe. A module's types are told from Linux 5.11 on, once it is loaded.
+fn unknown_file_systems(tier: Tier, absent: &[&str]) -> Vec<Check> {
+    let unknown = |module: &str, field: &str, what: &str| {
+        let is_loaded = std::path::Path::new("/sys/module").join(module).is_dir();
+        (is_loaded && absent.contains(&field)).then(|| {
+            let detail = format!("{what}: this kernel does not tell the types of its module {module}");
+            Check::new(Level::Warn, "not seen on this kernel", detail, "")
+        })
+    };
+    let overlay = (tier == Tier::D)
+        .then(|| unknown("overlay", "ovl_inode.vfs_inode", "reads through an overlay"))
+        .flatten();
+    let btrfs = unknown("btrfs", "btrfs_inode.root", "files on btrfs");
+    overlay.into_iter().chain(btrfs).collect()
+}
+
+fn processes(without: Option<&str>) -> Check {
     match without {
         None => Check::ok("processes", "followed, so that one that is gone is still named"),
         Some(reason) => Check::new(

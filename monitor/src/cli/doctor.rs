@@ -237,15 +237,17 @@ fn tracing(config: &Config) -> Vec<Check> {
             tier.cost()
         ),
     ));
-    for spot in tier.blind_spots() {
-        checks.push(Check::ok("not seen on this tier", *spot));
-    }
-    checks.extend(unknown_file_systems(tier, &choice.absent_fields));
+    checks.extend(unseen(tier, &choice.absent_fields));
     checks
 }
 
-/// File systems that the kernel uses and does not describe. A module's types are told from Linux 5.11 on, once it is loaded.
-fn unknown_file_systems(tier: Tier, absent: &[&str]) -> Vec<Check> {
+/// What the tier does not see anywhere, and what of file systems that this kernel uses and does not describe: of modules it
+/// tells the types from Linux 5.11 on, once they are loaded.
+fn unseen(tier: Tier, absent: &[&str]) -> Vec<Check> {
+    let spots = tier.blind_spots().iter();
+    let mut checks: Vec<_> = spots
+        .map(|spot| Check::ok("not seen on this tier", *spot))
+        .collect();
     let unknown = |module: &str, field: &str, what: &str| {
         let is_loaded = std::path::Path::new("/sys/module").join(module).is_dir();
         (is_loaded && absent.contains(&field)).then(|| {
@@ -257,7 +259,8 @@ fn unknown_file_systems(tier: Tier, absent: &[&str]) -> Vec<Check> {
         .then(|| unknown("overlay", "ovl_inode.vfs_inode", "reads through an overlay"))
         .flatten();
     let btrfs = unknown("btrfs", "btrfs_inode.root", "files on btrfs");
-    overlay.into_iter().chain(btrfs).collect()
+    checks.extend(overlay.into_iter().chain(btrfs));
+    checks
 }
 
 fn processes(without: Option<&str>) -> Check {

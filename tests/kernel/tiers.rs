@@ -2,6 +2,7 @@
 //!
 //! On Linux 5.10 an LSM program attaches and never fires; there the reason must be that the canary was not seen.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,9 +16,10 @@ use crate::agent::{Store, watching};
 use crate::fixture::{USER, cat_as, detached, directory, preference};
 
 /// What `doctor` says of the checks of this name.
-fn doctor(name: &str) -> Result<Vec<String>> {
+fn doctor(directory: &Path, name: &str) -> Result<Vec<String>> {
     let mut command = Command::new(Agent::binary()?);
-    command.args(["doctor", "-o", "json"]);
+    let state = format!("state_directory={}", directory.display());
+    command.args(["doctor", "-o", "json", "--set", &state]);
     if let Some(tier) = preference().forced {
         command.args(["--tier", &tier.as_str().to_lowercase()]);
     }
@@ -54,7 +56,7 @@ fn the_agent_says_which_tier_it_came_to_and_why() -> Result<()> {
         let line = format!("tier not used tier={tier} reason={reason:?}");
         ensure!(log.contains(&line), "the log has no {line:?}: {log}");
     }
-    let used = doctor("tier")?;
+    let used = doctor(directory.path(), "tier")?;
     ensure!(
         used.len() == 1 && used[0].starts_with(&format!("{tier} (")),
         "doctor: {used:?}"
@@ -63,7 +65,10 @@ fn the_agent_says_which_tier_it_came_to_and_why() -> Result<()> {
         .rejections
         .iter()
         .map(|one| format!("{}: {}", one.tier, one.reason));
-    assert_eq!(doctor("tier not used")?, reasons.collect::<Vec<_>>());
+    assert_eq!(
+        doctor(directory.path(), "tier not used")?,
+        reasons.collect::<Vec<_>>()
+    );
 
     // And it works: what it came to is seen to fire.
     cat_as(USER, &store.diff(&store.lower).join("etc/direct.key"))?;

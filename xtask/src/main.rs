@@ -114,10 +114,10 @@ mod tests {
             Some("Run(Options { build: Options { release: true }, arguments: [\"--verbose\"] })"),
         );
         check("xtask demo", Some("Demo"));
-        check("xtask test", Some("Test(Options { full: false, filter: None })"));
+        check("xtask test", Some("Test(Options { full: false, step: None, filter: None })"));
         check(
             "xtask test --full ways",
-            Some("Test(Options { full: true, filter: Some(\"ways\") })"),
+            Some("Test(Options { full: true, step: None, filter: Some(\"ways\") })"),
         );
         check(
             "xtask bare -- true",

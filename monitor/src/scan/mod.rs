@@ -12,6 +12,8 @@ mod cache;
 mod engine;
 mod error;
 mod examples;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod image_config;
 mod redact;
 mod rules;

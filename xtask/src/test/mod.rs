@@ -95,7 +95,12 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     }];
     let checks = CHECKS.iter().filter(|_| options.filter.is_none());
     let full = FULL.iter().filter(|_| options.full && options.filter.is_none());
-    let wanted = |name: &str| options.step.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    let wanted = |name: &str| {
+        options
+            .step
+            .as_ref()
+            .is_none_or(|part| name.contains(part.as_str()))
+    };
     for (name, step) in checks.chain(&TESTS).chain(full).filter(|(name, _)| wanted(name)) {
         say::progress(&format!("\n== {name}"));
         let begun = Instant::now();

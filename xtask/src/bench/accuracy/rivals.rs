@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::bench::scan::rivals as fetched;
 use crate::workspace::Workspace;
@@ -15,6 +16,10 @@ pub(super) struct Rival {
     pub(super) name: &'static str,
     /// What it is called with; `{}` is the folder.
     arguments: &'static [&'static str],
+    /// The status with which it ends if it found something.
+    found: i32,
+    /// Where in what it says of a finding the file stands (RFC 6901).
+    file: &'static str,
 }
 
 /// All, each told to verify nothing online and to print what it finds.
@@ -28,9 +33,12 @@ pub(super) const RIVALS: [Rival; 3] = [
             "--no-update-check",
             "--git-history",
             "none",
+            "--no-dedup",
             "--format",
             "jsonl",
         ],
+        found: 200,
+        file: "/finding/path",
     },
     Rival {
         name: "gitleaks",
@@ -45,15 +53,19 @@ pub(super) const RIVALS: [Rival; 3] = [
             "--report-path",
             "-",
         ],
+        found: 0,
+        file: "/File",
     },
     Rival {
         name: "trufflehog",
         arguments: &["filesystem", "{}", "--no-verification", "--no-update", "--json"],
+        found: 0,
+        file: "/SourceMetadata/Data/Filesystem/file",
     },
 ];
 
-/// What it prints about the corpus.
-pub(super) fn ask(workspace: &Workspace, corpus: &Path, rival: Rival) -> Result<String> {
+/// The files of the corpus in which it finds something.
+pub(super) fn ask(workspace: &Workspace, corpus: &Path, rival: Rival) -> Result<Vec<String>> {
     // Shared with the bench of the scanner's speed.
     let folder = workspace.target.join("bench/scan");
     let program = match rival.name {
@@ -69,14 +81,49 @@ pub(super) fn ask(workspace: &Workspace, corpus: &Path, rival: Rival) -> Result<
         };
         command.arg(argument);
     }
-    // Scanners say by their status whether they found something.
     let output = command
         .output()
         .with_context(|| format!("cannot start {}", program.display()))?;
     let code = output.status.code().context("it was ended by a signal")?;
     anyhow::ensure!(
-        code < 126 && !output.stdout.is_empty(),
-        "it ended with {code} and said nothing"
+        code == rival.found,
+        "it ended with {code}: {}",
+        String::from_utf8_lossy(&output.stderr)
     );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    files(&output.stdout, rival.file)
+}
+
+/// The text at `pointer` in each object of some JSON, which comes in lines or as one array; other lines have none.
+fn files(json: &[u8], pointer: &str) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for value in serde_json::Deserializer::from_slice(json).into_iter::<Value>() {
+        let value = value.context("it printed no JSON")?;
+        let objects = value
+            .as_array()
+            .map_or(std::slice::from_ref(&value), Vec::as_slice);
+        let named = objects
+            .iter()
+            .filter_map(|object| object.pointer(pointer)?.as_str());
+        files.extend(named.map(str::to_owned));
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_from_lines_and_arrays() {
+        for (json, pointer) in [
+            (
+                "{\"audit\": {\"path\": \"c\"}}\n{\"finding\": {\"path\": \"a\"}}\n",
+                "/finding/path",
+            ),
+            ("[{\"File\": \"a\"}, {\"Other\": 1}]", "/File"),
+        ] {
+            assert_eq!(files(json.as_bytes(), pointer).unwrap(), ["a"], "{json}");
+        }
+        assert!(files(b"what", "/File").is_err());
+    }
 }

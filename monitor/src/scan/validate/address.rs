@@ -29,8 +29,8 @@ mod tests {
             ("redis://:changeme@cache", false),
         ] {
             let text = address.as_bytes();
-            let at = address.rfind('@').unwrap();
-            let start = address[..at].rfind(':').unwrap() + 1;
+            let (login, _) = address.rsplit_once('@').unwrap();
+            let (start, at) = (login.rfind(':').unwrap() + 1, login.len());
             let matched = Match {
                 haystack: text,
                 whole: 0..text.len(),

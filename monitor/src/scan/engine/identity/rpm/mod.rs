@@ -70,12 +70,15 @@ impl At for [u8] {
 pub(super) fn each(root: BorrowedFd<'_>, paths: &BTreeSet<Vec<u8>>, claim: &mut dyn FnMut(&[u8], Expected)) {
     for place in PLACES {
         let file = |name: &str| regular(root, &format!("{place}/{name}"));
-        let mut take = |package: &[u8]| drop(header::files(package, paths, claim));
+        let mut take = |package: &[u8]| {
+            // A package that is damaged claims what stands before the damage.
+            let _: Option<()> = header::files(package, paths, claim);
+        };
         if let Some(database) = file("rpmdb.sqlite") {
-            drop(sqlite::each_blob(&database, b"Packages", &mut take));
+            let _: Option<()> = sqlite::each_blob(&database, b"Packages", &mut take);
         }
         if let Some(database) = file("Packages.db") {
-            drop(ndb::each_blob(&database, &mut take));
+            let _: Option<()> = ndb::each_blob(&database, &mut take);
         }
     }
 }
@@ -83,10 +86,13 @@ pub(super) fn each(root: BorrowedFd<'_>, paths: &BTreeSet<Vec<u8>>, claim: &mut 
 /// Both kinds of database and a package's header in the same bytes: what fuzzing calls.
 #[cfg(any(test, fuzzing))]
 pub(super) fn read_all(bytes: &[u8], paths: &BTreeSet<Vec<u8>>, claim: &mut dyn FnMut(&[u8], Expected)) {
-    let mut take = |package: &[u8]| drop(header::files(package, paths, claim));
+    let mut take = |package: &[u8]| {
+        // A package that is damaged claims what stands before the damage.
+        let _: Option<()> = header::files(package, paths, claim);
+    };
     take(bytes);
-    drop(sqlite::each_blob(bytes, b"Packages", &mut take));
-    drop(ndb::each_blob(bytes, &mut take));
+    let _: Option<()> = sqlite::each_blob(bytes, b"Packages", &mut take);
+    let _: Option<()> = ndb::each_blob(bytes, &mut take);
 }
 
 fn regular(root: BorrowedFd<'_>, path: &str) -> Option<File> {

@@ -1,5 +1,5 @@
 //! A file that is what a package of the same layer ships counts less, by the records that real package managers wrote:
-//! dpkg, rpm with both of its databases, pip. apk is in no archive that this runs on: its record is written here as
+//! dpkg, rpm, pip. apk is in no archive that this runs on: its record is written here as
 //! apk writes it, with the digests that `openssl` makes of the files.
 //!
 //! Invariant: the same key beside it, which no package ships, keeps its severity.
@@ -105,25 +105,17 @@ fn what_rpm_installed_is_the_packages() -> Result<()> {
     std::fs::write(scratch.path().join("made.spec"), spec)?;
     let build = "rpmbuild --quiet -bb --define \"_topdir $PWD/b\" --define \"key $PWD/test.pem\" made.spec; cp b/RPMS/*/*.rpm made.rpm";
     shell(scratch.path(), build)?;
-    for (backend, file) in [("sqlite", "rpmdb.sqlite"), ("ndb", "Packages.db")] {
-        for place in ["/var/lib/rpm", "/usr/lib/sysimage/rpm"] {
-            let tree = scratch
-                .path()
-                .join(format!("{backend}{}", place.replace('/', "-")));
-            std::fs::create_dir(&tree)?;
-            let define = format!("--define '_dbpath {place}' --define '_db_backend {backend}'");
-            // Some files of the record are in pages of their own.
-            let script = format!(
-                "rpm --root {} {define} --nodeps --ignoreos -i ../made.rpm",
-                tree.display()
-            );
-            shell(&tree, &script)?;
-            assert!(
-                tree.join(place.trim_start_matches('/')).join(file).exists(),
-                "{backend}"
-            );
-            check(&tree, &key, SHIPPED, &format!("rpm, {backend} in {place}"))?;
-        }
+    // Debian's rpm knows this database only; ndb has unit tests.
+    for place in ["var/lib/rpm", "usr/lib/sysimage/rpm"] {
+        let tree = scratch.path().join(place.replace('/', "-"));
+        std::fs::create_dir(&tree)?;
+        let script = format!(
+            "rpm --root {} --define '_dbpath /{place}' --define '_db_backend sqlite' --nodeps --ignoreos -i ../made.rpm",
+            tree.display()
+        );
+        shell(&tree, &script)?;
+        assert!(tree.join(place).join("rpmdb.sqlite").exists(), "{place}");
+        check(&tree, &key, SHIPPED, &format!("rpm in {place}"))?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 39] = [
+const INSTALLED: [&str; 41] = [
     "acl",
     "age",
     "apache2-utils",

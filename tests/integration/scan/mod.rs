@@ -5,6 +5,8 @@ mod again;
 mod archives;
 mod gentle;
 mod hostile;
+mod huge;
+mod identity;
 mod redaction;
 mod results;
 

@@ -91,7 +91,7 @@ fn what_was_found_before_an_interruption_is_printed_and_marked() -> Result<()> {
     let id = child.id();
     let children = format!("/proc/{id}/task/{id}/children");
     let text = |path: &str| layerwatch::bounded::read_text(Path::new(path), 4096).ok();
-    let worker = wait_until("the worker reads", Duration::from_secs(60), || {
+    let worker = wait_until("the worker reads", Duration::from_mins(1), || {
         let worker: i32 = text(&children)?.trim().parse().ok()?;
         let counts = text(&format!("/proc/{worker}/io"))?;
         let read: u64 = counts

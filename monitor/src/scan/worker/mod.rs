@@ -8,6 +8,8 @@ mod accept;
 mod child;
 mod confine;
 mod effort;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod protocol;
 mod target;
 
@@ -22,6 +24,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 pub(super) use child::wire;
 pub use child::worker_main;
 pub use effort::Effort;
+#[cfg(any(test, fuzzing))]
+pub(super) use fuzz::believe as believe_line;
 pub(super) use protocol::WireFinding;
 
 use super::error::ScanError;

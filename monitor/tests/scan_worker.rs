@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use layerwatch::model::{DevIno, ImageId, LayerId, LayerKey, Place, StoreId};
 use layerwatch::scan::{
-    FingerprintKey, ImageRequest, LayerRequest, ScanError, ScanWorker, SkipReason, WorkerOptions,
+    Effort, FingerprintKey, ImageRequest, LayerRequest, ScanError, ScanWorker, SkipReason, WorkerOptions,
 };
 
 const AGENT: &str = env!("CARGO_BIN_EXE_layerwatch");
@@ -22,6 +22,7 @@ fn worker(program: &Path) -> (ScanWorker, Started) {
     let started = Started::default();
     let told = Arc::clone(&started);
     let options = WorkerOptions {
+        effort: Effort::FOREGROUND,
         rules: Vec::new(),
         program: program.to_owned(),
         key: FingerprintKey::new([9; 32]),

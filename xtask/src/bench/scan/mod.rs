@@ -54,7 +54,7 @@ pub(super) fn run(workspace: &Workspace, options: &ScanOptions) -> Result<()> {
     tables::comparison(&mut text, &corpora, &programs, &best);
     extremes::run(&folder, &agent, options.quick, &mut text)?;
     say::output(text.as_bytes());
-    page::update(workspace, SECTION, &text)
+    page::update(workspace, page::PERFORMANCE, SECTION, &text)
 }
 
 /// One more round of a program on a corpus; the better of it and the best before.

@@ -38,7 +38,7 @@ pub use problem::{Problem, ProblemKind};
 pub use watch::{StoreEvent, StoreWatch, Target, UnwatchedReason, WatchError, targets};
 
 use self::marks::StoreRoot;
-use self::mounts::MountTable;
+pub(crate) use self::mounts::{Mount, MountTable};
 use self::problem::Problems;
 use self::reading::{Contents, Reading};
 use crate::model::{Engine, Image, Layer, LayerKey, RawDevice, Store};

@@ -1,18 +1,19 @@
 //! `layerwatch explain`: what a path is, wherever it is mounted.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, block_on};
+use super::context::{Context, block_on, surroundings};
 use super::exit::Done;
 use super::output::{Output, OutputArguments};
 use super::scan::FindingRow;
 use super::tone::Entry;
 use crate::app;
-use crate::exposure;
+use crate::exposure::Whose;
 use crate::model::text::printable;
 use crate::model::{Exposure, ImageReport, Layer, Place, Store, Verdict, Visibility};
 
@@ -115,7 +116,15 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
         path_in_layer: printable(&location.path_in_layer).to_string(),
         images: images.collect(),
         findings: found.map(|known| FindingRow::known(known, &knowledge)).collect(),
-        exposure: exposure::of_path(&host, &path),
+        exposure: surroundings(&host, &catalog).of(
+            &path,
+            Whose {
+                store: Some(&store),
+                in_layer: Some(std::path::Path::new(std::ffi::OsStr::from_bytes(
+                    &location.path_in_layer,
+                ))),
+            },
+        ),
         store,
         layer,
     })
@@ -135,23 +144,8 @@ fn rows(explanation: &Explanation) -> Vec<Vec<Entry>> {
                 .as_ref()
                 .map_or(Entry::plain("-"), Entry::plain),
         ),
-        row("readable by", Entry::readers([&explanation.exposure])),
     ];
-    if let Some(gate) = &explanation.exposure.closed_by {
-        rows.push(row(
-            "closed by",
-            Entry::plain(format!("{} ({:o})", gate.path.display(), gate.mode & 0o7777)),
-        ));
-    }
-    if let Some(gate) = &explanation.exposure.opened_by {
-        rows.push(row(
-            "opened by",
-            Entry::plain(format!("{} ({:o})", gate.path.display(), gate.mode & 0o7777)),
-        ));
-    }
-    if let Some(remedy) = &explanation.exposure.remedy {
-        rows.push(row("close it with", Entry::outside(remedy)));
-    }
+    rows.extend(super::exposure::rows(&explanation.exposure));
     for image in &explanation.images {
         let name = image.image.name.as_deref().unwrap_or("<none>");
         let state = match &image.visibility {

@@ -7,6 +7,7 @@ mod context;
 mod doctor;
 mod exit;
 mod explain;
+mod exposure;
 mod images;
 mod layers;
 mod manual;
@@ -66,6 +67,8 @@ enum Verb {
     Scan(scan::ScanArguments),
     /// What the scanner looks for: each rule, what it means and what to do
     Rules(rules::RulesArguments),
+    /// Who can read what, by which component of the way, and the command that closes it
+    Exposure(exposure::ExposureArguments),
     /// What a path is: store, layer, images, findings, who can read it, trust
     Explain(explain::ExplainArguments),
     /// Whether the agent can work here, and what to do if not
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Verb::Layers(output) => layers::layers(&context, output),
         Verb::Scan(verb) => scan::scan(&context, &verb),
         Verb::Rules(verb) => rules::rules(&context, &verb),
+        Verb::Exposure(verb) => exposure::exposure(&context, &verb),
         Verb::Explain(verb) => explain::explain(&context, &verb),
         Verb::Doctor(verb) => doctor::doctor(&context, &verb),
         Verb::CheckConfig => settings::check(&context),

@@ -23,7 +23,13 @@ pub(crate) struct Found {
 
 /// The readers that a way lets through.
 pub(crate) fn readers_of(way: &Way) -> Found {
-    let passes = |uid: Option<u32>, gids: &[u32]| way.admits(&Subject { uid, gids });
+    let passes = |uid: Option<u32>, gids: &[u32]| {
+        way.admits(&Subject {
+            uid,
+            gids,
+            takes_on: None,
+        })
+    };
     if passes(None, &[]) {
         return Found {
             readers: vec![Reader::World],

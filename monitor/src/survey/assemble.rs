@@ -10,8 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::scans::LayerFindings;
-use crate::catalog::{Catalog, Host};
-use crate::exposure;
+use crate::catalog::Catalog;
+use crate::exposure::{Surroundings, Whose};
 use crate::knowledge::{HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
 use crate::model::{DevIno, Finding, ImageId, Layer, LayerId, LayerKey, Place, StoreId, Visibility};
 use crate::scan;
@@ -23,19 +23,27 @@ pub(super) struct Input {
     pub(super) generation: u64,
     pub(super) built: Timestamp,
     pub(super) facts: HostFacts,
-    pub(super) host: Host,
     pub(super) catalog: Arc<Catalog>,
     pub(super) layers: LayerFindings,
     pub(super) configs: BTreeMap<(StoreId, ImageId), Vec<Finding>>,
 }
 
 /// The parts of the snapshot.
-pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<DevIno>) -> KnowledgeParts {
+pub(super) fn parts(
+    input: &Input,
+    surroundings: &Surroundings,
+    trust: &TrustInputs,
+    engine_executables: Vec<DevIno>,
+) -> KnowledgeParts {
     let catalog = &input.catalog;
     let mut findings = Vec::new();
     for (key, found) in &input.layers {
         let Some(layer) = catalog.layer(key) else { continue };
-        findings.extend(found.iter().map(|finding| known(input, layer, finding)));
+        findings.extend(
+            found
+                .iter()
+                .map(|finding| known(input, surroundings, layer, finding)),
+        );
     }
     KnowledgeParts {
         generation: input.generation,
@@ -46,7 +54,7 @@ pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<
         images: catalog.images.clone(),
         scanned: input.layers.keys().cloned().collect(),
         findings,
-        configs: configs(input),
+        configs: configs(input, surroundings),
         verdicts: verdicts(catalog, trust),
         raw_devices: catalog.raw_devices.clone(),
         engine_executables,
@@ -54,7 +62,7 @@ pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<
 }
 
 /// The configurations with findings, as far as their files can still be looked at.
-fn configs(input: &Input) -> Vec<KnownConfig> {
+fn configs(input: &Input, surroundings: &Surroundings) -> Vec<KnownConfig> {
     let images = input.catalog.images.iter();
     let known = images.filter_map(|image| {
         let findings = input.configs.get(&(image.store.clone(), image.id.clone()))?;
@@ -65,13 +73,13 @@ fn configs(input: &Input) -> Vec<KnownConfig> {
             store: image.store.clone(),
             image: image.id.clone(),
             findings: findings.clone(),
-            exposure: Some(exposure::of_path(&input.host, path)),
+            exposure: Some(surroundings.of(path, Whose::store(input.catalog.store(&image.store)))),
         })
     });
     known.collect()
 }
 
-fn known(input: &Input, layer: &Layer, finding: &Finding) -> KnownFinding {
+fn known(input: &Input, surroundings: &Surroundings, layer: &Layer, finding: &Finding) -> KnownFinding {
     let Place::File { path, .. } = &finding.place else {
         return KnownFinding {
             finding: finding.clone(),
@@ -80,10 +88,14 @@ fn known(input: &Input, layer: &Layer, finding: &Finding) -> KnownFinding {
         };
     };
     let file = layer.content.join(os_path(path));
+    let whose = Whose {
+        store: input.catalog.store(&layer.key.store),
+        in_layer: Some(os_path(path)),
+    };
     KnownFinding {
         finding: finding.clone(),
         visibility: visibilities(input, layer, finding, path),
-        exposure: Some(exposure::of_path(&input.host, &file)),
+        exposure: Some(surroundings.of(&file, whose)),
     }
 }
 

@@ -121,6 +121,7 @@ fn is_expected(kind: AlertKind, severity: Severity) -> bool {
         AlertKind::SensitiveLayerRead
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
+        | AlertKind::SensitiveLayerExposed
         | AlertKind::MonitorBlind
         | AlertKind::EventsLost
         | AlertKind::CoverageGap => state_severity(kind).is_none_or(|fixed| fixed == severity),
@@ -136,6 +137,7 @@ pub(crate) fn state_severity(kind: AlertKind) -> Option<Severity> {
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
         | AlertKind::LayerContentRead
-        | AlertKind::RawDeviceRead => None,
+        | AlertKind::RawDeviceRead
+        | AlertKind::SensitiveLayerExposed => None,
     }
 }

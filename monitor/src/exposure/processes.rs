@@ -1,0 +1,192 @@
+//! What the running processes tell of who can read: their users, the capabilities that pass over modes, and the mount
+//! namespaces with other ways to the same files.
+//!
+//! Invariant: bounded; what vanished while it was looked at is left out. One pass over procfs, kept by the survey for
+//! some seconds. Called by the survey and the commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::ids::number;
+use crate::bounded;
+use crate::catalog::Host;
+use crate::model::text::printable;
+
+const MAX_PROCESSES: usize = 32_768;
+const MAX_NAMESPACES: usize = 256;
+/// Different users that are told apart in one namespace.
+const MAX_SUBJECTS: usize = 64;
+const STATUS_LIMIT: u64 = 1 << 20;
+
+/// `CAP_DAC_OVERRIDE`, `CAP_DAC_READ_SEARCH` and those that give root's file access by a short way: `CAP_SYS_MODULE`,
+/// `CAP_SYS_RAWIO`, `CAP_SYS_PTRACE`, `CAP_SYS_ADMIN`, `CAP_SETUID`, `CAP_FOWNER`, `CAP_CHOWN`
+/// (include/uapi/linux/capability.h).
+pub(super) const POWERFUL: u64 =
+    1 << 1 | 1 << 2 | 1 << 16 | 1 << 17 | 1 << 19 | 1 << 21 | 1 << 7 | 1 << 3 | 1;
+
+/// A user with groups.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Credentials {
+    pub(super) uid: u32,
+    pub(super) gids: Vec<u32>,
+}
+
+/// A mount namespace besides the host's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Namespace {
+    /// Its root, by one of its processes.
+    pub(super) root: PathBuf,
+    /// The `mountinfo` of that process.
+    pub(super) table: PathBuf,
+    /// The process's name, for people.
+    pub(super) name: String,
+    pub(super) subjects: BTreeSet<Credentials>,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Processes {
+    /// Who runs processes in the host's own mount namespace.
+    pub(super) users: BTreeSet<Credentials>,
+    /// Users besides root with a process that passes over modes, and that process's name.
+    pub(super) capable: BTreeMap<u32, String>,
+    pub(super) namespaces: Vec<Namespace>,
+    /// Not all were looked at.
+    pub(super) is_cut: bool,
+}
+
+impl Processes {
+    /// Looks at all processes of the host.
+    pub fn look(host: &Host) -> Self {
+        let procfs = host.path("/proc");
+        let mut found = Self::default();
+        let mut namespaces = BTreeMap::new();
+        let of_init = |name: &str| std::fs::read_link(procfs.join("1/ns").join(name)).ok();
+        let (mounts, users) = (of_init("mnt"), of_init("user"));
+        let own = std::fs::read_link("/proc/self/exe").ok();
+        let entries = std::fs::read_dir(&procfs).into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            number(name.as_encoded_bytes()).map(|_| entry.path())
+        });
+        for (count, process) in pids.enumerate() {
+            if count == MAX_PROCESSES {
+                found.is_cut = true;
+                break;
+            }
+            let link = |name: &str| std::fs::read_link(process.join("ns").join(name)).ok();
+            let Some(status) = Status::read(&process) else {
+                continue;
+            };
+            let exe = std::fs::read_link(process.join("exe")).ok();
+            // A kernel thread has no executable and is root's.
+            if status.credentials.uid != 0 && exe.is_some() && exe != own && link("user") == users {
+                found.note_capable(&status, exe.as_deref());
+            }
+            let namespace = link("mnt");
+            if namespace.is_none() || namespace == mounts {
+                found.users.insert(status.credentials);
+            } else if namespaces.len() < MAX_NAMESPACES || namespaces.contains_key(&namespace) {
+                let known = namespaces.entry(namespace).or_insert_with(|| Namespace {
+                    root: process.join("root"),
+                    table: process.join("mountinfo"),
+                    name: status.name,
+                    subjects: BTreeSet::new(),
+                });
+                if known.subjects.len() < MAX_SUBJECTS {
+                    known.subjects.insert(status.credentials);
+                }
+            } else {
+                found.is_cut = true;
+            }
+        }
+        found.namespaces = namespaces.into_values().collect();
+        found
+    }
+
+    fn note_capable(&mut self, status: &Status, exe: Option<&Path>) {
+        if status.permitted & POWERFUL != 0 {
+            let name = exe.map_or_else(
+                || status.name.clone(),
+                |exe| printable(exe.as_os_str().as_encoded_bytes()).to_string(),
+            );
+            self.capable.entry(status.credentials.uid).or_insert(name);
+        }
+    }
+}
+
+/// What of a `status` file counts.
+struct Status {
+    name: String,
+    credentials: Credentials,
+    permitted: u64,
+}
+
+impl Status {
+    fn read(process: &Path) -> Option<Self> {
+        let text = bounded::read(&process.join("status"), STATUS_LIMIT).ok()?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        let field = |name: &str| {
+            let mut lines = text.split(|byte| *byte == b'\n');
+            lines.find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b":"))
+        };
+        let numbers = |name| {
+            let words = field(name)?.split(u8::is_ascii_whitespace);
+            Some(words.filter_map(number).collect::<Vec<u32>>())
+        };
+        // Real, effective, saved and file system ids; files are opened by the last.
+        let uid = *numbers("Uid")?.get(3)?;
+        let mut gids = vec![*numbers("Gid")?.get(3)?];
+        gids.extend(numbers("Groups").unwrap_or_default());
+        gids.sort_unstable();
+        gids.dedup();
+        let permitted = std::str::from_utf8(field("CapPrm")?).ok()?.trim();
+        Some(Self {
+            name: printable(field("Name")?.trim_ascii()).to_string(),
+            credentials: Credentials { uid, gids },
+            permitted: u64::from_str_radix(permitted, 16).ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_gives_file_ids_groups_and_capabilities() {
+        let text = b"Name:\tc\\nat\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t9\nGroups:\t7 6 9 \nCapPrm:\t0000000000000004\n";
+        let status = Status::parse(text).unwrap();
+        assert_eq!(
+            status.credentials,
+            Credentials {
+                uid: 4,
+                gids: vec![6, 7, 9]
+            }
+        );
+        assert_ne!(status.permitted & POWERFUL, 0);
+        assert_eq!(
+            Status::parse(b"Uid:\t1\t2\t3\n").map(|status| status.permitted),
+            None
+        );
+    }
+
+    #[test]
+    fn this_process_runs_on_this_host() {
+        let found = Processes::look(&Host::new("/"));
+        let uid = rustix::process::geteuid().as_raw();
+        let namespaces = found.namespaces.iter().flat_map(|one| &one.subjects);
+        assert!(found.users.iter().chain(namespaces).any(|one| one.uid == uid));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..300)) {
+            let parsed = Status::parse(&bytes);
+            proptest::prop_assert!(parsed.is_none() || bytes.len() > 10);
+        }
+    }
+}

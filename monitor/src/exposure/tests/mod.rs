@@ -1,5 +1,7 @@
 //! The answer compared with what the kernel lets real processes do.
 
+mod reality;
+
 use std::os::unix::fs::{PermissionsExt, chown, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Command;

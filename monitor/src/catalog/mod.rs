@@ -8,10 +8,12 @@
 mod arrivals;
 mod backing;
 mod containers_storage;
+mod copies;
 mod describe;
 mod discover;
 mod docker;
 mod engine_config;
+mod find;
 mod host;
 mod index;
 mod layer_list;
@@ -31,6 +33,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use arrivals::{Arrival, arrivals};
+pub use find::{EntryKind, Found, Hit, Pattern};
 pub use host::{Host, HostError};
 pub use layout::Entries;
 pub use lookup::Location;

@@ -15,7 +15,8 @@ use super::tone::Entry;
 use crate::app;
 use crate::exposure::Whose;
 use crate::model::text::printable;
-use crate::model::{Exposure, ImageReport, Layer, Place, Store, Verdict, Visibility};
+use crate::model::{Exposure, ImageReport, Layer, LayerId, Place, Store, Verdict, Visibility};
+use crate::survey;
 
 /// Flags of `explain`.
 #[derive(Debug, Args)]
@@ -32,7 +33,10 @@ struct Explanation {
     path: String,
     path_in_layer: String,
     store: Store,
+    /// The layer that the file came with.
     layer: Layer,
+    /// The layer in whose directory the path lies; another one where layers are copies of the whole tree.
+    held_in: LayerId,
     images: Vec<ImageExplained>,
     findings: Vec<FindingRow>,
     exposure: Exposure,
@@ -70,17 +74,17 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
             path.display()
         )
     })?;
-    let layer = catalog
+    let held_in = catalog
         .layer(&location.layer)
-        .context("the layer left its store")?
-        .clone();
+        .context("the layer left its store")?;
+    let layer = catalog.origin(held_in, &location.path_in_layer).clone();
     let store = catalog
         .store(&location.layer.store)
         .context("the store is gone")?
         .clone();
     let mut survey = context.survey()?;
     survey.refresh().await?;
-    survey.scan_layer(&layer).await?;
+    survey.scan_layer(held_in).await?;
     let knowledge = survey.snapshot(app::now()).await?;
     let in_path =
         |place: &Place| matches!(place, Place::File { path, .. } if *path == location.path_in_layer);
@@ -89,20 +93,20 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
         .findings
         .iter()
         .filter(|known| in_path(&known.finding.place));
-    let above = |image| -> Vec<(crate::model::LayerId, &std::path::Path)> {
-        let layers = catalog.layers_above(image, &location.layer).into_iter();
-        layers
-            .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
-            .collect()
-    };
     let images = catalog
-        .images_of(&location.layer)
+        .images_of(&layer.key)
         .into_iter()
         .map(|place| ImageExplained {
             image: crate::knowledge::image_report(place.image),
             position: place.position,
             layers: place.image.layers.len(),
-            visibility: crate::scan::visibility(&location.path_in_layer, &above(place.image), &|_, _| false),
+            visibility: survey::visibility(
+                &catalog,
+                place.image,
+                &layer,
+                &location.path_in_layer,
+                &|_, _| false,
+            ),
             trust: knowledge
                 .parts()
                 .verdicts
@@ -115,6 +119,7 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
         path: printable(path.as_os_str().as_encoded_bytes()).to_string(),
         path_in_layer: printable(&location.path_in_layer).to_string(),
         images: images.collect(),
+        held_in: held_in.key.layer.clone(),
         findings: found.map(|known| FindingRow::known(known, &knowledge)).collect(),
         exposure: surroundings(&host, &catalog).of(
             &path,
@@ -145,6 +150,9 @@ fn rows(explanation: &Explanation) -> Vec<Vec<Entry>> {
                 .map_or(Entry::plain("-"), Entry::plain),
         ),
     ];
+    if explanation.held_in != explanation.layer.key.layer {
+        rows.push(row("in the copy", Entry::plain(&explanation.held_in)));
+    }
     rows.extend(super::exposure::rows(&explanation.exposure));
     for image in &explanation.images {
         let name = image.image.name.as_deref().unwrap_or("<none>");

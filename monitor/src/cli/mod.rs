@@ -8,6 +8,7 @@ mod doctor;
 mod exit;
 mod explain;
 mod exposure;
+mod find;
 mod images;
 mod layers;
 mod manual;
@@ -71,6 +72,8 @@ enum Verb {
     Exposure(exposure::ExposureArguments),
     /// What a path is: store, layer, images, findings, who can read it, trust
     Explain(explain::ExplainArguments),
+    /// Where a file name lies in the cache: layer, position, images, shadowed or not
+    Find(find::FindArguments),
     /// Whether the agent can work here, and what to do if not
     Doctor(doctor::DoctorArguments),
     /// Check the configuration
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Verb::Rules(verb) => rules::rules(&context, &verb),
         Verb::Exposure(verb) => exposure::exposure(&context, &verb),
         Verb::Explain(verb) => explain::explain(&context, &verb),
+        Verb::Find(verb) => find::find(&context, &verb),
         Verb::Doctor(verb) => doctor::doctor(&context, &verb),
         Verb::CheckConfig => settings::check(&context),
         Verb::Config(settings::ConfigVerb::Show(output)) => settings::show(&context, output),

@@ -61,7 +61,9 @@ impl Processes {
         let procfs = host.path("/proc");
         let mut found = Self::default();
         let mut namespaces = BTreeMap::new();
-        let of_init = |name: &str| std::fs::read_link(procfs.join("1/ns").join(name)).ok();
+        // Where nobody may look at the first process, this one's namespaces count as the host's.
+        let of = |process: &Path, name: &str| std::fs::read_link(process.join("ns").join(name)).ok();
+        let of_init = |name| of(&procfs.join("1"), name).or_else(|| of(Path::new("/proc/self"), name));
         let (mounts, users) = (of_init("mnt"), of_init("user"));
         let own = std::fs::read_link("/proc/self/exe").ok();
         let entries = std::fs::read_dir(&procfs).into_iter().flatten().flatten();
@@ -74,7 +76,7 @@ impl Processes {
                 found.is_cut = true;
                 break;
             }
-            let link = |name: &str| std::fs::read_link(process.join("ns").join(name)).ok();
+            let link = |name| of(&process, name);
             let Some(status) = Status::read(&process) else {
                 continue;
             };

@@ -119,6 +119,7 @@ impl Surroundings {
                 self.security_modules.clone()
             },
             readers: found.readers,
+            excepted: found.excepted,
             opened_by,
             remedy,
             uncertain,

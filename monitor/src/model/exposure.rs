@@ -106,6 +106,9 @@ pub struct Exposure {
     pub remedy: Option<String>,
     /// What could not be looked at, so that more readers are possible.
     pub uncertain: Vec<String>,
+    /// Whom the modes keep out although everybody else gets in: members of a group, a user of a list.
+    #[serde(default)]
+    pub excepted: Vec<Reader>,
     /// Who gets there by other means.
     #[serde(default)]
     pub bypasses: Vec<Bypass>,

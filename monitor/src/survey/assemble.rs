@@ -13,7 +13,7 @@ use super::scans::LayerFindings;
 use crate::catalog::Catalog;
 use crate::exposure::{Surroundings, Whose};
 use crate::knowledge::{HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
-use crate::model::{DevIno, Finding, ImageId, Layer, LayerId, LayerKey, Place, StoreId, Visibility};
+use crate::model::{DevIno, Finding, Image, ImageId, Layer, LayerId, LayerKey, Place, StoreId, Visibility};
 use crate::scan;
 use crate::trust::{self, TrustInputs};
 
@@ -92,10 +92,17 @@ fn known(input: &Input, surroundings: &Surroundings, layer: &Layer, finding: &Fi
         store: input.catalog.store(&layer.key.store),
         in_layer: Some(os_path(path)),
     };
+    let exposure = Some(surroundings.of(&file, whose));
+    // The inode is that of this copy; what it is, is told of the layer that it came with.
+    let origin = input.catalog.origin(layer, path);
+    let mut finding = finding.clone();
+    if let Place::File { layer, .. } = &mut finding.place {
+        *layer = Some(origin.key.clone());
+    }
     KnownFinding {
-        finding: finding.clone(),
-        visibility: visibilities(input, layer, finding, path),
-        exposure: Some(surroundings.of(&file, whose)),
+        visibility: visibilities(input, origin, &finding, path),
+        exposure,
+        finding,
     }
 }
 
@@ -121,12 +128,10 @@ fn visibilities(input: &Input, layer: &Layer, finding: &Finding, path: &[u8]) ->
     let images = catalog.images_of(&layer.key).into_iter();
     images
         .map(|place| {
-            let above: Vec<(LayerId, &Path)> = catalog
-                .layers_above(place.image, &layer.key)
-                .into_iter()
-                .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
-                .collect();
-            (place.image.id.clone(), scan::visibility(path, &above, &is_copy))
+            (
+                place.image.id.clone(),
+                visibility(catalog, place.image, layer, path, &is_copy),
+            )
         })
         .collect()
 }
@@ -137,6 +142,23 @@ fn is_same_secret(one: &Finding, other: &Finding) -> bool {
         Place::ImageConfig { .. } => None,
     };
     one.rule == other.rule && one.fingerprint == other.fingerprint && place(one) == place(other)
+}
+
+/// Whether an image still shows a file that came with one of its layers.
+pub(crate) fn visibility(
+    catalog: &Catalog,
+    image: &Image,
+    layer: &Layer,
+    path: &[u8],
+    is_copy: &dyn Fn(&LayerId, &Path) -> bool,
+) -> Visibility {
+    let above: Vec<(LayerId, &Path)> = catalog
+        .layers_above(image, &layer.key)
+        .into_iter()
+        .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
+        .collect();
+    let in_copies = catalog.visibility_in_copies(layer, path, &above, is_copy);
+    in_copies.unwrap_or_else(|| scan::visibility(path, &above, is_copy))
 }
 
 /// A verdict for each name of each image; for one without a name too.

@@ -25,9 +25,8 @@ pub(super) fn of(knowledge: &Knowledge) -> Inventory {
     for image in &parts.images {
         *inventory.images.entry(driver_of(&image.store)).or_default() += 1;
     }
-    let files = parts
-        .findings
-        .iter()
+    let files = knowledge
+        .distinct_findings()
         .map(|known| (&known.finding, &known.exposure));
     let in_configs = parts.configs.iter().flat_map(|config| {
         let findings = config.findings.iter();

@@ -25,6 +25,7 @@ use crate::knowledge::{HostFacts, Knowledge};
 use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
 use crate::scan::{ImageRequest, LayerRequest, LayerScan, ScanCache, ScanError, ScanWorker};
 use crate::trust::TrustInputs;
+pub(crate) use assemble::visibility;
 use scans::Scans;
 pub use task::{Happening, Outputs, SurveyTask};
 pub use watches::watch_set;

@@ -77,6 +77,7 @@ fn exposure() -> Exposure {
         opened_by: Some(gate("/var/lib/containers/storage", 0o755)),
         remedy: Some("chmod 0700 /var/lib/containers/storage".to_owned()),
         uncertain: vec!["/mnt: permission denied".to_owned()],
+        excepted: vec![Reader::Group { gid: 0 }],
         bypasses: vec![Bypass {
             reader: Reader::Group { gid: 6 },
             by: Means::Device,

@@ -7,6 +7,7 @@ mod commands;
 mod copies;
 mod damage;
 mod docker;
+mod exposure;
 mod flow;
 mod privileges;
 mod quiet;

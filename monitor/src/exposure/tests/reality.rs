@@ -119,7 +119,7 @@ fn layouts() -> Vec<Layout> {
                 ("diff", 0o755, 200_000, 200_000),
                 ("key", 0o600, 200_000, 200_000),
             ],
-            exposed: &[],
+            exposed: &[ANN],
             ..PLAIN
         },
         Layout {
@@ -372,12 +372,11 @@ fn says(exposure: &Exposure, (_, uid, gids, _): Subject, by: &[Means]) -> bool {
         Reader::Group { gid } => gids.contains(gid),
         Reader::User { uid: reader } => *reader == uid,
     };
-    let others = exposure.bypasses.iter().filter(|one| by.contains(&one.by));
-    exposure
-        .readers
-        .iter()
-        .chain(others.map(|one| &one.reader))
-        .any(is_one)
+    // A group or a user that the modes single out.
+    let is_excepted = exposure.excepted.iter().any(is_one);
+    let by_path = !is_excepted && exposure.readers.iter().any(is_one);
+    let mut others = exposure.bypasses.iter().filter(|one| by.contains(&one.by));
+    by_path || others.any(|one| is_one(&one.reader))
 }
 
 fn check(layout: &Layout, processes: &Processes) {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::marks::{StoreRoot, recognise};
 use super::mounts::{Mount, MountTable};
 use super::problem::{Problem, ProblemKind, chain};
-use super::{Host, HostError, engine_config};
+use super::{Host, HostError, engine_config, homes};
 use crate::model::{Driver, Engine};
 
 /// Rootful defaults and well-known places: containers/storage, then engines that embed something of their own.
@@ -125,6 +125,7 @@ fn candidates(
     roots.extend(engine_config::containerd_roots(host, problems));
     roots.extend(KNOWN_ROOTS.iter().map(PathBuf::from));
     roots.extend(remapped);
+    roots.extend(homes::roots(host, mounts));
     roots.extend(mounts.mounts.iter().flat_map(|mount| roots_of_mount(host, mount)));
     once_each(roots)
 }

@@ -14,6 +14,7 @@ mod discover;
 mod docker;
 mod engine_config;
 mod find;
+mod homes;
 mod host;
 mod index;
 mod layer_list;

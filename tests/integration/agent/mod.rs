@@ -12,6 +12,7 @@ mod flow;
 mod privileges;
 mod quiet;
 mod replayed;
+mod rootless;
 
 use anyhow::Result;
 use layerwatch_tests::{skip, tool};

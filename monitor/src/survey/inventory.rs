@@ -36,7 +36,7 @@ pub(super) fn of(knowledge: &Knowledge) -> Inventory {
         *inventory.findings.entry(finding.severity).or_default() += 1;
         if exposure
             .as_ref()
-            .is_some_and(|exposure| !exposure.readers.is_empty())
+            .is_some_and(|exposure| !exposure.exposed_to.is_empty())
         {
             *inventory.exposed.entry(finding.severity).or_default() += 1;
         }

@@ -13,7 +13,9 @@ use super::output::{Output, OutputArguments};
 use super::scan::FindingRow;
 use super::tone::Entry;
 use crate::app;
+use crate::catalog::Catalog;
 use crate::exposure::Whose;
+use crate::knowledge::Knowledge;
 use crate::model::text::printable;
 use crate::model::{Exposure, ImageReport, Layer, LayerId, Place, Store, Verdict, Visibility};
 use crate::survey;
@@ -93,32 +95,10 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
         .findings
         .iter()
         .filter(|known| in_path(&known.finding.place));
-    let images = catalog
-        .images_of(&layer.key)
-        .into_iter()
-        .map(|place| ImageExplained {
-            image: crate::knowledge::image_report(place.image),
-            position: place.position,
-            layers: place.image.layers.len(),
-            visibility: survey::visibility(
-                &catalog,
-                place.image,
-                &layer,
-                &location.path_in_layer,
-                &|_, _| false,
-            ),
-            trust: knowledge
-                .parts()
-                .verdicts
-                .iter()
-                .filter(|known| known.store == place.image.store && known.image == place.image.id)
-                .map(|known| known.verdict.clone())
-                .collect(),
-        });
     Ok(Explanation {
         path: printable(path.as_os_str().as_encoded_bytes()).to_string(),
         path_in_layer: printable(&location.path_in_layer).to_string(),
-        images: images.collect(),
+        images: images(&catalog, &knowledge, &layer, &location.path_in_layer),
         held_in: held_in.key.layer.clone(),
         findings: found.map(|known| FindingRow::known(known, &knowledge)).collect(),
         exposure: surroundings(&host, &catalog).of(
@@ -133,6 +113,25 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
         store,
         layer,
     })
+}
+
+/// The layer in each image that contains it.
+fn images(catalog: &Catalog, knowledge: &Knowledge, layer: &Layer, path: &[u8]) -> Vec<ImageExplained> {
+    let places = catalog.images_of(&layer.key).into_iter();
+    let explained = places.map(|place| ImageExplained {
+        image: crate::knowledge::image_report(place.image),
+        position: place.position,
+        layers: place.image.layers.len(),
+        visibility: survey::visibility(catalog, place.image, layer, path, &|_, _| false),
+        trust: knowledge
+            .parts()
+            .verdicts
+            .iter()
+            .filter(|known| known.store == place.image.store && known.image == place.image.id)
+            .map(|known| known.verdict.clone())
+            .collect(),
+    });
+    explained.collect()
 }
 
 fn rows(explanation: &Explanation) -> Vec<Vec<Entry>> {

@@ -8,6 +8,7 @@
 
 mod acl;
 mod bypasses;
+mod causes;
 mod gates;
 mod ids;
 mod layouts;
@@ -16,6 +17,7 @@ mod mounts;
 mod people;
 mod processes;
 mod readers;
+mod strangers;
 mod surroundings;
 mod way;
 

@@ -70,9 +70,12 @@ pub(super) fn changes<'a>(
     (missing_in(new, old), missing_in(old, new))
 }
 
+/// A report, with all readers and images so far.
+type Gathered = (ExposedReport, BTreeSet<Reader>, BTreeSet<String>);
+
 #[derive(Default)]
 struct Gathering {
-    found: BTreeMap<(StoreId, PathBuf), (ExposedReport, BTreeSet<Reader>, BTreeSet<String>)>,
+    found: BTreeMap<(StoreId, PathBuf), Gathered>,
 }
 
 impl Gathering {

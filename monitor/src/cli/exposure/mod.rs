@@ -3,21 +3,25 @@
 //! Nothing is scanned: a layer counts as open to whoever can enter it, and the modes of its files decide the rest.
 //! `layerwatch scan --all` tells of each finding.
 
+mod details;
+mod open;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use serde::Serialize;
+
+pub(super) use details::rows;
+use open::OpenRow;
 
 use super::context::{Context, surroundings};
 use super::exit::Done;
-use super::output::{Item, Output, OutputArguments};
-use super::tone::{Entry, reader};
+use super::output::{Output, OutputArguments};
 use crate::catalog::{Catalog, Host, ProblemKind};
 use crate::exposure::{Surroundings, Whose};
 use crate::model::text::printable;
-use crate::model::{Bypass, Exposure, Layer, Reader};
+use crate::model::{Layer, Reader};
 
 /// Where a containerd that is not read yet keeps its blobs, below its root.
 const BLOBS: &str = "io.containerd.content.v1.content/blobs/sha256";
@@ -29,65 +33,6 @@ pub(super) struct ExposureArguments {
     target: Option<String>,
     #[command(flatten)]
     output: OutputArguments,
-}
-
-/// What one component opens.
-#[derive(Debug, Serialize)]
-struct OpenRow {
-    store: String,
-    /// How many layers have this exposure.
-    layers: usize,
-    /// A path that has it.
-    example: String,
-    #[serde(flatten)]
-    exposure: Exposure,
-}
-
-impl Item for OpenRow {
-    const KIND: &'static str = "exposure";
-    const LIST: &'static str = "exposures";
-    const COLUMNS: &'static [&'static str] = &[
-        "STORE",
-        "LAYERS",
-        "OPEN TO",
-        "ROOT'S EQUALS",
-        "OPENED BY",
-        "CVE",
-        "CLOSE WITH",
-    ];
-
-    fn rows(&self) -> Vec<Vec<Entry>> {
-        let exposure = &self.exposure;
-        let gate = exposure.opened_by.as_ref();
-        let opened = gate.map_or_else(
-            || "-".to_owned(),
-            |gate| format!("{} ({:o})", gate.path.display(), gate.mode),
-        );
-        let cve = exposure.cause.as_ref().and_then(|cause| cause.cve.clone());
-        vec![vec![
-            Entry::outside(&self.store),
-            Entry::plain(self.layers),
-            Entry::exposed(&exposure.exposed_to),
-            Entry::plain(equals(&exposure.bypasses)),
-            Entry::plain(opened),
-            Entry::plain(cve.as_deref().unwrap_or("-")),
-            Entry::outside(exposure.remedy.as_deref().unwrap_or("-")),
-        ]]
-    }
-}
-
-/// Root's equals in words, each once.
-fn equals(bypasses: &[Bypass]) -> String {
-    let names = bypasses
-        .iter()
-        .filter(|one| one.root_equivalent)
-        .map(|one| reader(&one.reader));
-    let names: std::collections::BTreeSet<String> = names.collect();
-    if names.is_empty() {
-        "-".to_owned()
-    } else {
-        names.into_iter().collect::<Vec<_>>().join(", ")
-    }
 }
 
 /// Lists what is open, or explains one path.
@@ -184,63 +129,6 @@ fn of_path(
     let rows = rows(&exposure);
     Output::new(arguments.output).single("exposure", &exposure, |output| output.table(&[], rows))?;
     Ok(Done::Clean)
-}
-
-/// An exposure as lines of a table of two columns.
-pub(super) fn rows(exposure: &Exposure) -> Vec<Vec<Entry>> {
-    let row = |name: &str, entry: Entry| vec![Entry::plain(name), entry];
-    let gate = |gate: &crate::model::Gate| format!("{} ({:o})", gate.path.display(), gate.mode & 0o7777);
-    let mut rows = vec![
-        row("readable by", Entry::readers([exposure])),
-        row("exposed to", Entry::exposed(&exposure.exposed_to)),
-    ];
-    rows.extend(
-        exposure
-            .closed_by
-            .iter()
-            .map(|one| row("closed by", Entry::plain(gate(one)))),
-    );
-    rows.extend(
-        exposure
-            .opened_by
-            .iter()
-            .map(|one| row("opened by", Entry::plain(gate(one)))),
-    );
-    if let Some(cause) = &exposure.cause {
-        let cve = cause.cve.as_ref().map_or(String::new(), |cve| format!("{cve}: "));
-        rows.push(row("because", Entry::plain(format!("{cve}{}", cause.text))));
-    }
-    rows.extend(
-        exposure
-            .remedy
-            .iter()
-            .map(|one| row("close it with", Entry::outside(one))),
-    );
-    rows.extend(exposure.bypasses.iter().map(|one| {
-        let equal = if one.root_equivalent {
-            " (root's equal)"
-        } else {
-            ""
-        };
-        let text = format!(
-            "{}{equal} by {} {}",
-            reader(&one.reader),
-            one.by.as_str(),
-            one.via
-        );
-        row("also", Entry::plain(text))
-    }));
-    rows.extend(
-        exposure
-            .uncertain
-            .iter()
-            .map(|one| row("uncertain", Entry::outside(one))),
-    );
-    if !exposure.security_modules.is_empty() {
-        let modules = exposure.security_modules.join(", ");
-        rows.push(row("may still deny", Entry::plain(modules)));
-    }
-    rows
 }
 
 fn shown(path: &Path) -> String {

@@ -4,11 +4,14 @@
 //! Invariant: bounded; what vanished while it was looked at is left out. One pass over procfs, kept by the survey for
 //! some seconds. Called by the survey and the commands.
 
+mod status;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use status::Status;
+
 use super::ids::number;
-use crate::bounded;
 use crate::catalog::Host;
 use crate::model::text::printable;
 
@@ -16,7 +19,6 @@ const MAX_PROCESSES: usize = 32_768;
 const MAX_NAMESPACES: usize = 256;
 /// Different users that are told apart in one namespace.
 const MAX_SUBJECTS: usize = 64;
-const STATUS_LIMIT: u64 = 1 << 20;
 
 /// `CAP_DAC_OVERRIDE`, `CAP_DAC_READ_SEARCH` and those that give root's file access by a short way: `CAP_SYS_MODULE`,
 /// `CAP_SYS_RAWIO`, `CAP_SYS_PTRACE`, `CAP_SYS_ADMIN`, `CAP_SETUID`, `CAP_FOWNER`, `CAP_CHOWN`
@@ -117,78 +119,5 @@ impl Processes {
     }
 }
 
-/// What of a `status` file counts.
-struct Status {
-    name: String,
-    credentials: Credentials,
-    permitted: u64,
-}
-
-impl Status {
-    fn read(process: &Path) -> Option<Self> {
-        let text = bounded::read(&process.join("status"), STATUS_LIMIT).ok()?;
-        Self::parse(&text)
-    }
-
-    fn parse(text: &[u8]) -> Option<Self> {
-        let field = |name: &str| {
-            let mut lines = text.split(|byte| *byte == b'\n');
-            lines.find_map(|line| line.strip_prefix(name.as_bytes())?.strip_prefix(b":"))
-        };
-        let numbers = |name| {
-            let words = field(name)?.split(u8::is_ascii_whitespace);
-            Some(words.filter_map(number).collect::<Vec<u32>>())
-        };
-        // Real, effective, saved and file system ids; files are opened by the last.
-        let uid = *numbers("Uid")?.get(3)?;
-        let mut gids = vec![*numbers("Gid")?.get(3)?];
-        gids.extend(numbers("Groups").unwrap_or_default());
-        gids.sort_unstable();
-        gids.dedup();
-        let permitted = std::str::from_utf8(field("CapPrm")?).ok()?.trim();
-        Some(Self {
-            name: printable(field("Name")?.trim_ascii()).to_string(),
-            credentials: Credentials { uid, gids },
-            permitted: u64::from_str_radix(permitted, 16).ok()?,
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_gives_file_ids_groups_and_capabilities() {
-        let text = b"Name:\tc\\nat\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t9\nGroups:\t7 6 9 \nCapPrm:\t0000000000000004\n";
-        let status = Status::parse(text).unwrap();
-        assert_eq!(
-            status.credentials,
-            Credentials {
-                uid: 4,
-                gids: vec![6, 7, 9]
-            }
-        );
-        assert_ne!(status.permitted & POWERFUL, 0);
-        assert_eq!(
-            Status::parse(b"Uid:\t1\t2\t3\n").map(|status| status.permitted),
-            None
-        );
-    }
-
-    #[test]
-    fn this_process_runs_on_this_host() {
-        let found = Processes::look(&Host::new("/"));
-        let uid = rustix::process::geteuid().as_raw();
-        let namespaces = found.namespaces.iter().flat_map(|one| &one.subjects);
-        assert!(found.users.iter().chain(namespaces).any(|one| one.uid == uid));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::arbitrary::any::<u8>(), 0..300)) {
-            let parsed = Status::parse(&bytes);
-            proptest::prop_assert!(parsed.is_none() || bytes.len() > 10);
-        }
-    }
-}
+mod tests;

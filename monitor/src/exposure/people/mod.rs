@@ -36,8 +36,13 @@ impl People {
     pub(super) fn read(host: &Host, running: &BTreeSet<Credentials>) -> Self {
         let file = |name: &str| bounded::read(&host.path(name), FILE_LIMIT).unwrap_or_default();
         let (passwd, group) = (file("/etc/passwd"), file("/etc/group"));
-        let (subuid, subgid) = (file("/etc/subuid"), file("/etc/subgid"));
-        let mut persons = named(&passwd, &group, &ids::parse(&subuid), &ids::parse(&subgid));
+        let (user_ranges, group_ranges) = (file("/etc/subuid"), file("/etc/subgid"));
+        let mut persons = named(
+            &passwd,
+            &group,
+            &ids::parse(&user_ranges),
+            &ids::parse(&group_ranges),
+        );
         persons.extend(running.iter().filter(|one| one.uid != 0).map(|one| Person {
             uid: one.uid,
             gids: one.gids.clone(),
@@ -94,7 +99,7 @@ impl Person {
 type Ranges<'a> = BTreeMap<&'a [u8], Vec<ids::Range>>;
 
 /// `name:password:uid:gid:…`, with the groups that name the user.
-fn named(passwd: &[u8], group: &[u8], subuid: &Ranges<'_>, subgid: &Ranges<'_>) -> Vec<Person> {
+fn named(passwd: &[u8], group: &[u8], of_users: &Ranges<'_>, of_groups: &Ranges<'_>) -> Vec<Person> {
     let groups = groups_of(group);
     let mut persons = Vec::new();
     for line in passwd.split(|byte| *byte == b'\n').take(MAX_USERS) {
@@ -119,8 +124,8 @@ fn named(passwd: &[u8], group: &[u8], subuid: &Ranges<'_>, subgid: &Ranges<'_>) 
             uid: number,
             gids,
             takes_on: SubordinateIds {
-                uids: ranges(subuid),
-                gids: ranges(subgid),
+                uids: ranges(of_users),
+                gids: ranges(of_groups),
             },
         });
     }
@@ -159,69 +164,4 @@ fn asks_files_only(text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn users_have_their_groups_and_ranges() {
-        let host = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(host.path().join("etc")).unwrap();
-        for (file, text) in [
-            (
-                "passwd",
-                "root:x:0:0::/:/\nann:x:1000:1000::/:/\nnonsense\nsync:x:4:0:sync:/bin:/bin/sync\n",
-            ),
-            ("group", "root:x:0:\nann:x:1000:\ndisk:x:6:ann,bob\nbad:x:y:ann\n"),
-            ("subuid", "ann:100000:65536\n1000:300000:10\n"),
-            ("subgid", "ann:100000:65536\n"),
-            (
-                "nsswitch.conf",
-                "passwd: files systemd\ngroup: files [SUCCESS=merge] systemd\nhosts: dns\n",
-            ),
-        ] {
-            std::fs::write(host.path().join("etc").join(file), text).unwrap();
-        }
-        let running = [Credentials {
-            uid: 4711,
-            gids: vec![50],
-        }]
-        .into();
-        let people = People::read(&Host::new(host.path()), &running);
-        let person = |uid, gids: &[u32], uids: &[ids::Range], sub: &[ids::Range]| Person {
-            uid,
-            gids: gids.to_vec(),
-            takes_on: SubordinateIds {
-                uids: uids.to_vec(),
-                gids: sub.to_vec(),
-            },
-        };
-        let expected = [
-            person(0, &[0], &[], &[]),
-            person(
-                1000,
-                &[1000, 6],
-                &[(100_000, 65536), (300_000, 10)],
-                &[(100_000, 65536)],
-            ),
-            person(4, &[0], &[], &[]),
-            person(4711, &[50], &[], &[]),
-        ];
-        assert_eq!(people.persons, expected);
-        assert!(people.is_complete);
-        for (gid, members) in [(0, true), (6, true), (7, false), (100_001, true), (50, true)] {
-            assert_eq!(people.has_members(gid, &|_| false), members, "{gid}");
-        }
-    }
-
-    #[test]
-    fn what_asks_a_directory_is_not_complete() {
-        for (text, complete) in [
-            ("", true),
-            ("passwd: files sss\n", false),
-            ("group:\tldap files\n", false),
-            ("hosts: files dns\n", true),
-        ] {
-            assert_eq!(asks_files_only(text.as_bytes()), complete, "{text}");
-        }
-    }
-}
+mod tests;

@@ -96,6 +96,14 @@ impl Person {
     }
 }
 
+/// Below it are the accounts of the system itself (login.defs(5), `UID_MIN`).
+const FIRST_PERSON: u32 = 1000;
+
+fn is_no_login(shell: &[u8]) -> bool {
+    let name = shell.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    [&b"nologin"[..], b"false", b"sync", b"halt", b"shutdown"].contains(&name)
+}
+
 type Ranges<'a> = BTreeMap<&'a [u8], Vec<ids::Range>>;
 
 /// `name:password:uid:gid:…`, with the groups that name the user.
@@ -110,6 +118,11 @@ fn named(passwd: &[u8], group: &[u8], of_users: &Ranges<'_>, of_groups: &Ranges<
         let (Some(number), Some(gid)) = (ids::number(uid), ids::number(gid)) else {
             continue;
         };
+        // Accounts such as sync and operator of some distributions: root's group, and nobody to log in.
+        let shell = fields.nth(2).unwrap_or_default();
+        if number != 0 && gid == 0 && number < FIRST_PERSON && is_no_login(shell) {
+            continue;
+        }
         let mut gids = vec![gid];
         gids.extend(groups.get(name).into_iter().flatten());
         let ranges = |of: &Ranges<'_>| {

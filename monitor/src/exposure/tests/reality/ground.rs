@@ -11,7 +11,7 @@ use crate::exposure::{Processes, Surroundings, Whose};
 use crate::model::{DevIno, Driver, Engine, Exposure, RawDevice, Store, StoreId};
 
 const PASSWD: &str = "root:x:0:0::/:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nbob:x:1001:1001::/:/bin/sh\n\
-                      op:x:11:0::/:/sbin/nologin\ndaisy:x:1002:1002::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+                      op:x:11:0::/:/bin/sh\ndaisy:x:1002:1002::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
 const GROUP: &str = "root:x:0:\ndisk:x:6:daisy\ndocker:x:998:daisy\nstaff:x:50:bob\n";
 const SUBUID: &str = "ann:200000:65536\n";
 

@@ -6,10 +6,11 @@
 mod daemons;
 mod ground;
 mod layout;
+mod mounts;
 mod tools;
 
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ground::Ground;

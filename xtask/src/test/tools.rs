@@ -14,12 +14,13 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 37] = [
+const INSTALLED: [&str; 41] = [
     "acl",
     "age",
     "apache2-utils",
     "bind9-utils",
     "binutils",
+    "btrfs-progs",
     "buildah",
     "busybox-static",
     "curl",
@@ -42,7 +43,9 @@ const INSTALLED: [&str; 37] = [
     "procps",
     "putty-tools",
     "python3",
+    "python3-pip",
     "qemu-system-x86",
+    "rpm",
     "signify-openbsd",
     "skopeo",
     "strace",
@@ -51,6 +54,7 @@ const INSTALLED: [&str; 37] = [
     "util-linux",
     "whois",
     "wireguard-tools",
+    "xfsprogs",
     "xz-utils",
 ];
 

@@ -37,7 +37,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<()> {
         rows.push_str(&cost.row(run, thousands));
     }
     say::progress(&rows);
-    page::update(workspace, "find", &rows)
+    page::update(workspace, page::PERFORMANCE, "find", &rows)
 }
 
 fn id(image: usize, layer: usize) -> String {

@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_mins(30);
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cost {
+pub(in crate::bench) struct Cost {
     wall: f64,
     pub(super) processor: f64,
     pub(super) peak_kilobytes: u64,
@@ -42,7 +42,7 @@ impl Cost {
     }
 
     /// A line of the table.
-    pub(super) fn row(&self, name: &str, megabytes: f64) -> String {
+    pub(in crate::bench) fn row(&self, name: &str, megabytes: f64) -> String {
         format!(
             "| {name} | {:.2} | {:.2} | {:.0} | {} |\n",
             self.wall,
@@ -54,7 +54,7 @@ impl Cost {
 }
 
 /// Runs it to its end, with its output thrown away; it must end with one of these.
-pub(super) fn measure(command: &mut Command, good: &[i32]) -> Result<Cost> {
+pub(in crate::bench) fn measure(command: &mut Command, good: &[i32]) -> Result<Cost> {
     // Whoever outlives its parent comes to this process.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become a subreaper")?;
     let before = children_seconds()?;

@@ -10,6 +10,7 @@ use aya_log_ebpf::debug;
 
 mod calls;
 mod descriptors;
+mod device;
 mod emit;
 mod fexit;
 mod fields;

@@ -9,7 +9,7 @@ use super::emit::{self, Match};
 use super::fields::{Load, Probe, offset, scalar};
 use super::maps::{Outer, ROOTS, count, counters, may_be_watched};
 use super::open::{self, Judged, Opened};
-use super::{overlay, report};
+use super::{device, overlay, report};
 
 /// `MAY_READ`, include/linux/fs.h: what `file_permission` is asked for.
 pub(super) const MAY_READ: i32 = 4;
@@ -28,7 +28,7 @@ pub(super) unsafe fn opened<L: Load>(file: *const u8, result: i32) -> Judged {
         count(&raw mut (*counters).seen);
         let inode = L::pointer(file, offset!(file_inode));
         let sb = L::pointer(inode, offset!(inode_sb));
-        let dev: u32 = L::load(sb, offset!(sb_dev));
+        let dev = device::device::<L>(inode, sb);
         let is_overlay = L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC;
         let raw = open::block_device::<L>(inode);
         let is_watched = raw.is_some() || open::is_watched_device(dev);
@@ -78,7 +78,7 @@ pub(super) unsafe fn renamed<L: Load>(
     // SAFETY: the caller's.
     unsafe {
         count(&raw mut (*counters).seen);
-        let dev: u32 = L::load(L::pointer(directory, offset!(inode_sb)), offset!(sb_dev));
+        let dev = device::device::<L>(directory, L::pointer(directory, offset!(inode_sb)));
         let key = InodeKey::new(dev, L::load(directory, offset!(inode_ino)));
         let watch = if may_be_watched(key) {
             ROOTS.get_ptr(&key)
@@ -123,7 +123,7 @@ pub(super) unsafe fn used<L: Load>(place: u16, kind: u16, file: *const u8, resol
     unsafe {
         let inode = L::pointer(file, offset!(file_inode));
         let sb = L::pointer(inode, offset!(inode_sb));
-        let key = InodeKey::new(L::load(sb, offset!(sb_dev)), L::load(inode, offset!(inode_ino)));
+        let key = InodeKey::new(device::device::<L>(inode, sb), L::load(inode, offset!(inode_ino)));
         if may_be_watched(key) || (resolves && L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC) {
             report::used(scalar(file), place, kind);
         }

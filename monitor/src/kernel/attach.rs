@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::programs::ProgramError;
 use aya::{Btf, Ebpf, EbpfLoader};
-use layerwatch_ebpf::{PROCESS_RING_BYTES, RING_BYTES, Record, hooks, watch_flags};
+use layerwatch_ebpf::{PROCESS_RING_BYTES, RING_BYTES, Record, SENSITIVE_CAPACITY, hooks, watch_flags};
 
 use super::diagnostics::{self, Diagnostics};
 use super::links::Link;
@@ -21,7 +21,7 @@ use super::places::{self, Attachment, RefusedPlace, place_name};
 use super::processes;
 use super::ring::Ring;
 use super::self_check::{Canary, CanaryMismatch};
-use super::tiers::{Rejection, Tier, chain};
+use super::tiers::{Handicap, Rejection, Tier, chain};
 
 /// How long the canary's record may take.
 const CANARY_DEADLINE: Duration = Duration::from_secs(3);
@@ -162,9 +162,10 @@ impl Tracer {
         tier: Tier,
         canary: &Canary,
         base: Option<&PinBase>,
+        handicap: &Handicap,
     ) -> Result<(Self, Duration), KernelError> {
         let pins = base.map(|base| base.begin(tier)).transpose()?;
-        let mut tracer = Self::load(tier, pins)?;
+        let mut tracer = Self::load(tier, pins, handicap)?;
         tracer.attach_programs()?;
         let latency = tracer.self_check(canary)?;
         Ok((tracer, latency))
@@ -203,11 +204,18 @@ impl Tracer {
         Ok((tracer, latency))
     }
 
-    fn load(tier: Tier, pins: Option<PinSet>) -> Result<Self, KernelError> {
+    fn load(tier: Tier, pins: Option<PinSet>, handicap: &Handicap) -> Result<Self, KernelError> {
         let object = object::OBJECT.ok_or(KernelError::NoPrograms)?;
-        let resolved = offsets::read().map_err(OffsetsFailure)?;
+        let mut resolved = offsets::read().map_err(OffsetsFailure)?;
+        if let Some((field, other)) = &handicap.misread {
+            resolved
+                .misread(field, other)
+                .ok_or(KernelError::Absent("such field"))?;
+        }
         let level = diagnostics::level();
+        let findings = handicap.findings.unwrap_or(SENSITIVE_CAPACITY);
         let mut ebpf = EbpfLoader::new()
+            .map_max_entries("SENSITIVE", findings)
             .override_global("OFFSETS", bytemuck::bytes_of(&resolved.offsets), true)
             .override_global(aya_log::LEVEL, &level, true)
             .load(object)

@@ -11,10 +11,8 @@ const LIMIT: u64 = 1 << 20;
 
 /// How many inodes the agent at one of these addresses is to watch and does not; nothing where no agent answers.
 pub(super) fn unwatched(addresses: &[SocketAddr]) -> Option<u64> {
-    let pages = addresses.iter().filter_map(|address| page(*address).ok());
-    pages
-        .filter_map(|page| gauge(&page, "layerwatch_unwatched_inodes"))
-        .next()
+    let mut pages = addresses.iter().filter_map(|address| page(*address).ok());
+    pages.find_map(|page| gauge(&page, "layerwatch_unwatched_inodes"))
 }
 
 fn page(address: SocketAddr) -> std::io::Result<String> {

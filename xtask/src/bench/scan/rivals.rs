@@ -38,8 +38,9 @@ const GITLEAKS_ARGUMENTS: [&str; 9] = [
     "0",
     "--report-format",
     "json",
+    // Not the null device: as root it would replace that by a file.
     "--report-path",
-    "/dev/null",
+    "-",
 ];
 const TRUFFLEHOG_ARGUMENTS: [&str; 5] = ["filesystem", "{}", "--no-verification", "--no-update", "--json"];
 const WHEEL: &str = "kingfisher-bin==2.14.0";

@@ -26,6 +26,7 @@ mod program_path;
 mod report;
 mod syscall;
 mod task;
+mod twice;
 mod uring;
 mod walk;
 

@@ -88,6 +88,7 @@ fn resolve(kernel: &[u8], overlay: Option<&[u8]>) -> Result<Resolved, OffsetsErr
                 .iter()
                 .all(|path| kernel.offset_of(path).is_some()),
     };
+    resolved.offsets.typed_task = u32::from(kernel.has_function("bpf_get_current_task_btf"));
     for path in Offsets::PATHS {
         let offset = all.offset_of(path).or_else(|| kernel.offset_of(path));
         if offset.is_none() {

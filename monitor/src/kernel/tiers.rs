@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::attach::{KernelError, Tracer};
+use super::attach::Tracer;
+use super::error::KernelError;
 use super::pins::PinBase;
 use super::places::RefusedPlace;
 use super::self_check::Canary;

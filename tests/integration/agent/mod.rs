@@ -5,6 +5,7 @@
 
 mod commands;
 mod damage;
+mod devices;
 mod docker;
 mod flow;
 mod privileges;

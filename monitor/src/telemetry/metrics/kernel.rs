@@ -118,7 +118,7 @@ impl KernelMetrics {
         }
     }
 
-    pub(super) fn follow(&self, hook: Hook, sums: &Counters) {
+    pub(super) fn follow(&self, hook: Hook, sums: &Counters, left_out: u64) {
         let Some(cells) = self.cells(hook) else { return };
         for (outcome, follower) in &cells.outcomes {
             follower.follow(match outcome {
@@ -133,6 +133,7 @@ impl KernelMetrics {
             follower.follow(match gap {
                 KernelGap::WalkTruncated => sums.walk_truncated,
                 KernelGap::ReadError => sums.read_error,
+                KernelGap::LeftOut => left_out,
             });
         }
     }

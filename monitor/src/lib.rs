@@ -22,6 +22,8 @@ pub mod decide;
 pub mod decode;
 pub mod enrich;
 pub mod exposure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod judge;
 pub mod kernel;
 pub mod knowledge;

@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod demo;
 mod files;
+mod fuzz;
 mod process;
 mod run;
 mod say;
@@ -48,6 +49,8 @@ enum Verb {
     Demo,
     /// Measure, side by side in one run; decides no test
     Bench(bench::Options),
+    /// Put changing inputs to what is read from strangers (libFuzzer)
+    Fuzz(fuzz::Options),
     /// Run a command in a machine with another kernel
     Vm(vm::Options),
     /// Check and test everything; the last line counts the tests
@@ -79,6 +82,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Run(options) => run::run(&workspace, &options),
         Verb::Demo => demo::run(&workspace),
         Verb::Bench(options) => bench::run(&workspace, &options),
+        Verb::Fuzz(options) => fuzz::run(&workspace, &options).map(|()| ExitCode::SUCCESS),
         Verb::Vm(options) => vm::run(&workspace, &options),
     }
 }
@@ -114,14 +118,21 @@ mod tests {
             Some("Run(Options { build: Options { release: true }, arguments: [\"--verbose\"] })"),
         );
         check("xtask demo", Some("Demo"));
-        check("xtask test", Some("Test(Options { full: false, filter: None })"));
+        check(
+            "xtask test",
+            Some("Test(Options { full: false, step: None, filter: None })"),
+        );
         check(
             "xtask test --full ways",
-            Some("Test(Options { full: true, filter: Some(\"ways\") })"),
+            Some("Test(Options { full: true, step: None, filter: Some(\"ways\") })"),
         );
         check(
             "xtask bare -- true",
             Some("Bare(Options { keep: false, line: [\"true\"] })"),
+        );
+        check(
+            "xtask fuzz --seconds 5 layer",
+            Some("Fuzz(Options { seconds: 5, targets: [\"layer\"] })"),
         );
         check("xtask tidy", Some("Tidy"));
         check("xtask vm --kernel 6.12", None);

@@ -8,6 +8,37 @@ use super::redact::FingerprintKey;
 use super::rules::{Example, Rule, RuleError, RuleSet, Scope};
 use crate::model::RuleId;
 
+/// Why a rule says nothing about a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Its literal does not stand there, or its path class is another.
+    Untried,
+    /// Its expression does not match.
+    Expression,
+    /// Its expression matches, and the validation refuses what matched.
+    Validation,
+}
+
+/// Where a rule stops on a file of that path and content; nothing if it matches, or if there is no such rule.
+pub fn refusal(scanner: &Scanner, rule: &RuleId, path: &str, content: &[u8]) -> Option<Refusal> {
+    let rule = scanner.rules().get(rule)?;
+    let example = Example {
+        path: path.to_owned(),
+        content: content.to_vec(),
+    };
+    if ids(scanner, rule, &example, None).contains(&rule.id.as_str()) {
+        return None;
+    }
+    let is_matched = || rule.regex.regex().is_some_and(|regex| regex.is_match(content));
+    Some(if !rule.is_tried(scanner.rules(), &example) {
+        Refusal::Untried
+    } else if is_matched() {
+        Refusal::Validation
+    } else {
+        Refusal::Expression
+    })
+}
+
 /// What is wrong with a rule's examples.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExampleFault {

@@ -12,6 +12,8 @@ mod cache;
 mod engine;
 mod error;
 mod examples;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod image_config;
 mod redact;
 mod rules;
@@ -26,7 +28,7 @@ mod worker;
 pub use cache::{CacheError, ScanCache};
 pub use engine::Scanner;
 pub use error::ScanError;
-pub use examples::{ExampleFault, example_faults};
+pub use examples::{ExampleFault, Refusal, example_faults, refusal};
 pub use redact::FingerprintKey;
 pub use rules::{Rule, RuleError, RuleFile, RuleSet};
 pub use shape::{ImageShape, Layout, Shape};
@@ -36,4 +38,4 @@ pub use visibility::{permissions_differ, visibility};
 pub use worker::{ImageRequest, ScanWorker, TargetRequest, WorkerOptions, worker_main};
 
 /// Rises when the same rules give other findings; part of a stored result's identity.
-pub const ENGINE_VERSION: u32 = 3;
+pub const ENGINE_VERSION: u32 = 4;

@@ -6,6 +6,8 @@
 
 mod docker;
 mod evaluate;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod host_file;
 mod inputs;
 mod network;

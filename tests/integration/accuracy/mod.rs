@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use corpus::Sample;
-use layerwatch::model::{ImageId, StoreId};
-use layerwatch::scan::{FingerprintKey, RuleSet, Scanner};
+use layerwatch::model::{ImageId, RuleId, StoreId};
+use layerwatch::scan::{FingerprintKey, Refusal, RuleSet, Scanner, refusal};
 
 /// The file with the labels, beside the layers.
 const LABELS: &str = "labels.tsv";
@@ -83,6 +83,29 @@ fn every_secret_of_the_corpus_is_found_by_its_rule_and_nothing_else_is() {
     }
     assert_eq!(faults, known_faults(), "of {} files", samples.len());
     assert_size(&samples, &rules);
+    assert_near(&scanner, &samples);
+}
+
+/// A negative of a rule is one that the rule nearly takes: its literal stands there, and its expression matches what its
+/// validation refuses.
+fn assert_near(scanner: &Scanner, samples: &[Sample]) {
+    let mut far = Vec::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for sample in samples.iter().filter(|s| !s.positive && !s.rule.is_empty()) {
+        let content = layerwatch::bounded::read(&sample.layer.join(&sample.path), 1 << 20).unwrap();
+        let refused = refusal(scanner, &RuleId::new(&sample.rule), &sample.path, &content);
+        let name = match refused {
+            Some(Refusal::Validation) => "validation",
+            Some(Refusal::Expression) => "expression",
+            Some(Refusal::Untried) => "untried",
+            None => "none",
+        };
+        *counts.entry(name).or_default() += 1;
+        if refused != Some(Refusal::Validation) {
+            far.push(format!("{}\t{}\t{name}", sample.rule, sample.path));
+        }
+    }
+    assert_eq!(far, Vec::<String>::new(), "{counts:?}");
 }
 
 fn rules_of(rules: &BTreeSet<String>) -> String {
@@ -132,5 +155,6 @@ fn assert_size(samples: &[Sample], rules: &RuleSet) {
                 .any(|s| s.positive == positive && s.rule == rule.id.as_str())
         };
         assert!(is_there(true), "no positive for {}", rule.id);
+        assert!(is_there(false), "no negative for {}", rule.id);
     }
 }

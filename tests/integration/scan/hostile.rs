@@ -16,10 +16,10 @@ use layerwatch_tests::scene::Scene;
 type Row<'a> = (&'a str, Vec<u8>, &'a [(&'a str, usize)]);
 
 /// Ends in time, whatever it is given.
-const DEADLINE: Duration = Duration::from_mins(2);
+pub(super) const DEADLINE: Duration = Duration::from_mins(2);
 
 /// One header with these fields, and its checksum.
-fn header(name: &[u8], kind: u8, size: u64, link: &[u8]) -> Vec<u8> {
+pub(super) fn header(name: &[u8], kind: u8, size: u64, link: &[u8]) -> Vec<u8> {
     let mut block = vec![0; 512];
     let mut put = |at: usize, bytes: &[u8]| {
         for (to, from) in block.iter_mut().skip(at).zip(bytes) {
@@ -40,14 +40,14 @@ fn header(name: &[u8], kind: u8, size: u64, link: &[u8]) -> Vec<u8> {
     block
 }
 
-fn file(name: &[u8], content: &[u8]) -> Vec<u8> {
+pub(super) fn file(name: &[u8], content: &[u8]) -> Vec<u8> {
     let mut entry = header(name, b'0', content.len() as u64, b"");
     entry.extend(content);
     entry.resize(entry.len().next_multiple_of(512), 0);
     entry
 }
 
-fn secret(name: &str) -> Vec<u8> {
+pub(super) fn secret(name: &str) -> Vec<u8> {
     file(name.as_bytes(), b"db:5432:shop:shopper:kV9-made-up-1\n")
 }
 
@@ -79,13 +79,28 @@ fn strange() -> Vec<u8> {
     tar.resize(tar.len().next_multiple_of(512), 0);
     tar.extend(file(b"short", b"x"));
     tar.extend(file(b"bomb.gz", &gzip(&vec![0; 192 << 20]).unwrap_or_default()));
+    tar.extend(file(b"bomb.zst", &zstd_zeros(192)));
     tar.extend(secret("root/.pgpass"));
     tar.extend([0; 1024]);
     tar
 }
 
+/// So many times 128 KiB of zeros in a zstd frame (RFC 8878): a block that says how often its one byte comes.
+fn zstd_zeros(megabytes: usize) -> Vec<u8> {
+    // Magic; no size, window of 128 KiB; then blocks of type 1.
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    let count = megabytes * 8;
+    for number in 0..count {
+        let size = 128u32 << 10;
+        let block = size << 3 | 1 << 1 | u32::from(number + 1 == count);
+        frame.extend(block.to_le_bytes().iter().take(3));
+        frame.push(0);
+    }
+    frame
+}
+
 /// Kinds of the problems, with how many of each.
-fn problems(shown: &Value) -> BTreeMap<String, usize> {
+pub(super) fn problems(shown: &Value) -> BTreeMap<String, usize> {
     let mut kinds = BTreeMap::new();
     for problem in shown["targets"][0]["problems"].as_array().into_iter().flatten() {
         *kinds
@@ -114,12 +129,18 @@ fn hostile_archives_are_counted_and_what_is_good_in_them_is_found() -> Result<()
         bomb.write_all(&vec![0; 1 << 20])?;
     }
     let bomb = bomb.finish()?;
+    // The same with zstd, a block of one byte for 128 KiB.
+    let mut packed = zstd_zeros(4096);
+    let first = [&secret("root/.pgpass")[..], &header(b"zeros", b'0', 4 << 30, b"")].concat();
+    let raw = u32::try_from(first.len())? << 3;
+    let raw = [raw.to_le_bytes().get(..3).context("a block's head")?, &first].concat();
+    packed.splice(6..6, raw);
     let endless = [
         secret("root/.pgpass"),
         header(b"endless", b'0', 0o77_777_777_777, b""),
     ]
     .concat();
-    let rows: [Row<'_>; 5] = [
+    let rows: [Row<'_>; 6] = [
         (
             "the control",
             [secret("root/.pgpass"), vec![0; 1024]].concat(),
@@ -128,10 +149,11 @@ fn hostile_archives_are_counted_and_what_is_good_in_them_is_found() -> Result<()
         (
             "strange",
             strange(),
-            &[("bomb", 1), ("name", 2), ("name-too-long", 1)],
+            &[("bomb", 2), ("name", 2), ("name-too-long", 1)],
         ),
         ("many", gzip(&many)?, &[]),
         ("bomb", bomb, &[("bomb", 2)]),
+        ("bomb of zstd", packed, &[("bomb", 2)]),
         ("endless", endless, &[("archive", 1)]),
     ];
     for (name, bytes, expected) in rows {

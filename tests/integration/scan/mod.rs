@@ -4,6 +4,8 @@
 mod again;
 mod archives;
 mod hostile;
+mod huge;
+mod identity;
 mod redaction;
 mod results;
 

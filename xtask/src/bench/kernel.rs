@@ -130,5 +130,10 @@ fn in_machine(
 fn show(workspace: &Workspace, section: &str, unit: Unit, report: &Report) -> Result<()> {
     let tables = tables::of(report, unit)?;
     say::output(tables.as_bytes());
-    page::update(workspace, &format!("kernel {section}"), &tables)
+    page::update(
+        workspace,
+        page::PERFORMANCE,
+        &format!("kernel {section}"),
+        &tables,
+    )
 }

@@ -1,23 +1,24 @@
-//! docs/performance.md: what is between two marks is generated, the rest is written by hand.
+//! docs/performance.md and docs/accuracy.md: what is between two marks is generated, the rest is written by hand.
 
 use anyhow::{Context as _, Result};
 
 use crate::workspace::Workspace;
 use crate::{files, say};
 
-const PAGE: &str = "docs/performance.md";
+pub(super) const PERFORMANCE: &str = "docs/performance.md";
+pub(super) const ACCURACY: &str = "docs/accuracy.md";
 const END: &str = "<!-- end -->\n";
 
 /// Puts a section's new text into the page, where `UPDATE_DOCS` asks for it.
-pub(super) fn update(workspace: &Workspace, section: &str, text: &str) -> Result<()> {
+pub(super) fn update(workspace: &Workspace, page: &str, section: &str, text: &str) -> Result<()> {
     if std::env::var_os("UPDATE_DOCS").is_none() {
         return Ok(());
     }
-    let path = workspace.root.join(PAGE);
-    let page = files::read_text(&path)?;
-    let page = replaced(&page, section, text).with_context(|| format!("{PAGE} has no section {section}"))?;
-    files::write_if_changed(&path, page.as_bytes())?;
-    say::progress(&format!("bench: {PAGE}, section {section}"));
+    let path = workspace.root.join(page);
+    let old = files::read_text(&path)?;
+    let new = replaced(&old, section, text).with_context(|| format!("{page} has no section {section}"))?;
+    files::write_if_changed(&path, new.as_bytes())?;
+    say::progress(&format!("bench: {page}, section {section}"));
     Ok(())
 }
 

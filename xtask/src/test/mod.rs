@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// All kernels of the matrix, and what else takes long
     #[arg(long)]
     pub(crate) full: bool,
+    /// Only the steps whose name contains this
+    #[arg(long)]
+    pub(crate) step: Option<String>,
     /// Only tests whose name contains this, and no checks
     pub(crate) filter: Option<String>,
 }
@@ -92,7 +95,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     }];
     let checks = CHECKS.iter().filter(|_| options.filter.is_none());
     let full = FULL.iter().filter(|_| options.full && options.filter.is_none());
-    for (name, step) in checks.chain(&TESTS).chain(full) {
+    let wanted = |name: &str| {
+        options
+            .step
+            .as_ref()
+            .is_none_or(|part| name.contains(part.as_str()))
+    };
+    for (name, step) in checks.chain(&TESTS).chain(full).filter(|(name, _)| wanted(name)) {
         say::progress(&format!("\n== {name}"));
         let begun = Instant::now();
         let outcome = step(&context).unwrap_or_else(|error| {

@@ -14,7 +14,7 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 37] = [
+const INSTALLED: [&str; 39] = [
     "acl",
     "age",
     "apache2-utils",
@@ -42,7 +42,9 @@ const INSTALLED: [&str; 37] = [
     "procps",
     "putty-tools",
     "python3",
+    "python3-pip",
     "qemu-system-x86",
+    "rpm",
     "signify-openbsd",
     "skopeo",
     "strace",

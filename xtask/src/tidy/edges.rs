@@ -13,7 +13,7 @@ const FREE: [&str; 4] = ["app", "cli", "lib", "main"];
 const SHARED: [&str; 2] = ["bounded", "model"];
 
 /// Each module with those it may use besides itself and the shared ones.
-const MODULES: [(&str, &[&str]); 25] = [
+const MODULES: [(&str, &[&str]); 26] = [
     ("attribute", &["knowledge"]),
     ("bounded", &[]),
     ("catalog", &[]),
@@ -24,6 +24,7 @@ const MODULES: [(&str, &[&str]); 25] = [
     ("decode", &[]),
     ("enrich", &["knowledge"]),
     ("exposure", &["catalog"]),
+    ("fuzz", &["scan", "trust"]),
     ("judge", &["knowledge"]),
     ("kernel", &[]),
     ("knowledge", &[]),

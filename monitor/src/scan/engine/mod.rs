@@ -30,6 +30,8 @@ use super::rules::{ClassSet, RuleError, RuleSet};
 use super::summary::{Progress, ScanSummary};
 use crate::model::{DevIno, Finding, KernelDev, LayerKey, LoweredBy, Place};
 use gate::FileKind;
+#[cfg(any(test, fuzzing))]
+pub(super) use identity::read_records;
 pub(super) use location::judged_path;
 use prefilter::Prefilter;
 pub(super) use read::{FileFault, of_file};

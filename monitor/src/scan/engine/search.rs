@@ -298,7 +298,8 @@ impl<'s> Search<'s> {
         }
     }
 
-    /// What the file gave: of overlapping matches the one whose rule stands first.
+    /// What the file gave: of overlapping matches, and of the same secret told by several rules (a registry login and
+    /// the password in it), those whose rule stands first.
     pub(super) fn finish(mut self) -> Found {
         let mut kept = std::mem::take(&mut self.found.kept);
         kept.sort_by_key(|kept| (kept.rule, kept.place.start));
@@ -307,7 +308,9 @@ impl<'s> Search<'s> {
             let overlaps = |winner: &Kept| {
                 winner.place.start < candidate.place.end && candidate.place.start < winner.place.end
             };
-            if !winners.iter().any(overlaps) {
+            let repeats =
+                |winner: &Kept| winner.rule != candidate.rule && winner.fingerprint == candidate.fingerprint;
+            if !winners.iter().any(|winner| overlaps(winner) || repeats(winner)) {
                 winners.push(candidate);
             }
         }

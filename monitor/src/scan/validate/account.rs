@@ -3,6 +3,7 @@
 //! Invariant: a locked or empty field is no secret; a locked account's hash is one, since it can be cracked as any.
 
 use base64::Engine as _;
+use zeroize::Zeroizing;
 
 use super::pem::LENIENT;
 use super::{Accepted, Match, value};
@@ -46,15 +47,16 @@ pub(super) fn is_htpasswd(field: &[u8]) -> bool {
     is_crypt_hash(field)
 }
 
-/// Judges base64 of `user:password` (RFC 7617).
+/// Judges base64 of `user:password` (RFC 7617); canonical is the password, which often stands beside it in the clear.
 pub(super) fn judge_basic_auth(matched: &Match<'_>) -> Option<Accepted> {
-    let decoded = LENIENT.decode(matched.bytes()).ok()?;
+    let decoded = Zeroizing::new(LENIENT.decode(matched.bytes()).ok()?);
     let colon = decoded.iter().position(|b| *b == b':')?;
     let (user, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
     let printable = decoded
         .iter()
         .all(|b| b.is_ascii_graphic() || *b == b' ' || *b >= 0x80);
-    (printable && !user.is_empty() && value::is_password(password)).then(|| matched.accept_group())
+    (printable && !user.is_empty() && value::is_password(password))
+        .then(|| matched.accept(matched.secret.len(), password.to_vec()))
 }
 
 fn is_crypt64(byte: u8) -> bool {

@@ -5,6 +5,7 @@
 //! beginning of a key, the validation its end. Called by `engine` for each match of a rule's expression.
 
 mod account;
+mod address;
 mod binary;
 mod checksum;
 mod encoded;
@@ -96,6 +97,8 @@ pub(super) enum Validation {
     Token,
     /// A password by its place: anything but a placeholder.
     Password,
+    /// A password in an address.
+    AddressPassword,
     /// A value by its name only: not a placeholder, path, number, or piece of code.
     GenericValue,
 }
@@ -201,6 +204,7 @@ impl Validation {
             Self::Jwt => token::judge_jwt(matched),
             Self::Token => token::judge(matched),
             Self::Password => value::is_password(matched.bytes()).then(|| matched.accept_group()),
+            Self::AddressPassword => address::judge(matched),
             Self::GenericValue => value::is_generic(matched.bytes()).then(|| matched.accept_group()),
         }
     }

@@ -49,10 +49,12 @@ pub(super) fn judge_jwt(matched: &Match<'_>) -> Option<Accepted> {
     .then(|| matched.accept(length, token.to_vec()))
 }
 
-/// Base64 of exactly `length` bytes that are not all alike.
+/// Base64 of exactly `length` bytes that are not all alike; in random bytes' base64 both cases occur.
 pub(super) fn judge_base64(matched: &Match<'_>, length: usize) -> Option<Accepted> {
-    let decoded = LENIENT.decode(matched.bytes()).ok()?;
-    (decoded.len() == length && distinct(&decoded) >= length / 3)
+    let text = matched.bytes();
+    let decoded = LENIENT.decode(text).ok()?;
+    let is_mixed = text.iter().any(u8::is_ascii_lowercase) && text.iter().any(u8::is_ascii_uppercase);
+    (decoded.len() == length && distinct(&decoded) >= length / 3 && is_mixed)
         .then(|| matched.accept(matched.secret.len(), decoded))
 }
 

@@ -2,6 +2,10 @@
 //!
 //! Invariant: total and linear. The list of placeholders is the project's own, of what installation guides write.
 
+use base64::Engine as _;
+use zeroize::Zeroizing;
+
+use super::pem::LENIENT;
 use super::token::distinct;
 
 const WORDS: &[&str] = &[
@@ -159,7 +163,26 @@ pub(super) fn is_generic(value: &[u8]) -> bool {
         && distinct(value) >= 5
         && has_letter
         && has_other
+        && !is_filler(value)
+        && !encodes_placeholder(value)
         && !(is_code || is_path || is_name || is_number || is_field || is_variable)
+}
+
+/// One character takes more than half of it, as in a field that was filled up.
+fn is_filler(value: &[u8]) -> bool {
+    let mut counts = [0; 256];
+    for byte in value {
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count += 1;
+        }
+    }
+    value.len() >= 12 && counts.iter().any(|count| count * 2 > value.len())
+}
+
+/// Base64 of a placeholder, as it stands in a Kubernetes `Secret`.
+fn encodes_placeholder(value: &[u8]) -> bool {
+    let decoded = LENIENT.decode(value).map(Zeroizing::new);
+    decoded.is_ok_and(|text| text.iter().all(u8::is_ascii_graphic) && is_placeholder(&text))
 }
 
 #[cfg(test)]
@@ -189,6 +212,9 @@ mod tests {
             ("Optional.", true, false),
             ("shopper2024", true, true),
             ("1234567890", true, false),
+            ("Y2hhbmdlbWU=", true, false),
+            ("a1Y5LXUzZ1VCTUE2", true, true),
+            ("A35C0000000000000000000000000000", true, false),
             ("true", false, false),
             ("", false, false),
         ] {

@@ -7,6 +7,8 @@
 mod accept;
 mod child;
 mod confine;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod protocol;
 mod target;
 
@@ -20,6 +22,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 pub(super) use child::wire;
 pub use child::worker_main;
+#[cfg(any(test, fuzzing))]
+pub(super) use fuzz::believe as believe_line;
 pub(super) use protocol::WireFinding;
 
 use super::error::ScanError;

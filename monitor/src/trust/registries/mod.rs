@@ -16,6 +16,12 @@ use super::reference::{Reference, ReferenceError};
 use crate::bounded::BoundedError;
 use crate::model::text::printable;
 
+/// One file, for fuzzing.
+#[cfg(any(test, fuzzing))]
+pub(super) fn parse(bytes: &[u8], file: &Path, is_drop_in: bool) -> bool {
+    read::tables(bytes, file, is_drop_in).is_ok()
+}
+
 /// The main file.
 const MAIN_FILE: &str = "/etc/containers/registries.conf";
 /// The directory of the drop-ins.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 
+use crate::bench::page;
 use crate::test::tools;
 use crate::workspace::Workspace;
 use crate::{files, process, say};
@@ -63,12 +64,13 @@ pub(super) fn run(workspace: &Workspace) -> Result<()> {
     let mut answers = vec![("layerwatch".to_owned(), own)];
     for rival in rivals::RIVALS {
         match rivals::ask(workspace, &corpus, rival) {
-            Ok(said) => answers.push((rival.name.to_owned(), named(&said))),
+            Ok(files) => answers.push((rival.name.to_owned(), named(&files))),
             Err(error) => say::progress(&format!("bench: {} is left out: {error:#}", rival.name)),
         }
     }
-    say::output(table(&labels, &answers).as_bytes());
-    Ok(())
+    let table = table(&labels, &answers);
+    say::output(table.as_bytes());
+    page::update(workspace, page::ACCURACY, "accuracy", &table)
 }
 
 /// The labels, and the layers in which Layerwatch found something.
@@ -93,10 +95,11 @@ fn labels(text: &str) -> Result<(Vec<Label>, Named)> {
     Ok((labels, own))
 }
 
-/// Every `layer-NNNN` in an answer.
-fn named(text: &str) -> Named {
-    text.match_indices("layer-")
-        .filter_map(|(at, _)| text.get(at..at + 10))
+/// The `layer-NNNN` of each file.
+fn named(files: &[String]) -> Named {
+    files
+        .iter()
+        .filter_map(|file| file.split('/').find(|part| part.starts_with("layer-")))
         .map(str::to_owned)
         .collect()
 }
@@ -158,7 +161,7 @@ mod tests {
         let text = "positive\tcloud\ta\tfound\tlayer-0001/x\npositive\tcloud\tb\tsilent\tlayer-0002/x\n\
                     negative\tcloud\ta\tfound\tlayer-0003/x\nnegative\tnone\t\tsilent\tlayer-0004/x\n";
         let (labels, own) = labels(text).unwrap();
-        let other = named("{\"File\": \"/c/layer-0002/x\"}\n{\"File\": \"/c/layer-0001/x\"}");
+        let other = named(&["/c/layer-0002/x", "/c/layer-0001/x"].map(str::to_owned));
         let table = table(&labels, &[("own".to_owned(), own), ("other".to_owned(), other)]);
         let rows: Vec<&str> = table.lines().filter(|line| line.contains('/')).collect();
         assert_eq!(

@@ -5,9 +5,14 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::bench::scan::rivals as fetched;
+use crate::say;
 use crate::workspace::Workspace;
+
+/// How long a scanner may take, in seconds.
+const DEADLINE: &str = "300";
 
 /// One scanner.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +20,10 @@ pub(super) struct Rival {
     pub(super) name: &'static str,
     /// What it is called with; `{}` is the folder.
     arguments: &'static [&'static str],
+    /// The status with which it ends if it found something.
+    found: i32,
+    /// Where in what it says of a finding the file stands (RFC 6901).
+    file: &'static str,
 }
 
 /// All, each told to verify nothing online and to print what it finds.
@@ -28,9 +37,12 @@ pub(super) const RIVALS: [Rival; 3] = [
             "--no-update-check",
             "--git-history",
             "none",
+            "--no-dedup",
             "--format",
             "jsonl",
         ],
+        found: 200,
+        file: "/finding/path",
     },
     Rival {
         name: "gitleaks",
@@ -45,22 +57,36 @@ pub(super) const RIVALS: [Rival; 3] = [
             "--report-path",
             "-",
         ],
+        found: 0,
+        file: "/File",
     },
     Rival {
         name: "trufflehog",
-        arguments: &["filesystem", "{}", "--no-verification", "--no-update", "--json"],
+        // It tries passwords on each encrypted key, for minutes; the other files do not wait for these.
+        arguments: &[
+            "filesystem",
+            "{}",
+            "--no-verification",
+            "--no-update",
+            "--concurrency",
+            "64",
+            "--json",
+        ],
+        found: 0,
+        file: "/SourceMetadata/Data/Filesystem/file",
     },
 ];
 
-/// What it prints about the corpus.
-pub(super) fn ask(workspace: &Workspace, corpus: &Path, rival: Rival) -> Result<String> {
+/// The files of the corpus in which it finds something.
+pub(super) fn ask(workspace: &Workspace, corpus: &Path, rival: Rival) -> Result<Vec<String>> {
     // Shared with the bench of the scanner's speed.
     let folder = workspace.target.join("bench/scan");
     let program = match rival.name {
         "kingfisher" => fetched::kingfisher(&folder)?,
         debian => fetched::debian(&folder, debian)?,
     };
-    let mut command = Command::new(&program);
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", DEADLINE]).arg(&program);
     for argument in rival.arguments {
         let argument = if *argument == "{}" {
             corpus.as_os_str()
@@ -69,14 +95,59 @@ pub(super) fn ask(workspace: &Workspace, corpus: &Path, rival: Rival) -> Result<
         };
         command.arg(argument);
     }
-    // Scanners say by their status whether they found something.
     let output = command
         .output()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    let code = output.status.code().context("it was ended by a signal")?;
-    anyhow::ensure!(
-        code < 126 && !output.stdout.is_empty(),
-        "it ended with {code} and said nothing"
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    match output.status.code() {
+        Some(code) if code == rival.found => {}
+        // `timeout` ends by its own signal.
+        None | Some(137) => say::progress(&format!(
+            "bench: {} was ended after {DEADLINE} seconds; what it had said counts",
+            rival.name
+        )),
+        Some(code) => anyhow::bail!(
+            "it ended with {code}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ),
+    }
+    files(&output.stdout, rival.file)
+}
+
+/// The text at `pointer` in each object of some JSON, which comes in lines or as one array; other lines have none.
+fn files(json: &[u8], pointer: &str) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for value in serde_json::Deserializer::from_slice(json).into_iter::<Value>() {
+        let value = match value {
+            // It was ended in the middle of a line.
+            Err(error) if error.is_eof() => break,
+            value => value.context("it printed no JSON")?,
+        };
+        let objects = value
+            .as_array()
+            .map_or(std::slice::from_ref(&value), Vec::as_slice);
+        let named = objects
+            .iter()
+            .filter_map(|object| object.pointer(pointer)?.as_str());
+        files.extend(named.map(str::to_owned));
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_from_lines_and_arrays() {
+        for (json, pointer) in [
+            (
+                "{\"audit\": {\"path\": \"c\"}}\n{\"finding\": {\"path\": \"a\"}}\n",
+                "/finding/path",
+            ),
+            ("[{\"File\": \"a\"}, {\"Other\": 1}]", "/File"),
+        ] {
+            assert_eq!(files(json.as_bytes(), pointer).unwrap(), ["a"], "{json}");
+        }
+        assert!(files(b"what", "/File").is_err());
+    }
 }

@@ -20,14 +20,12 @@ pub(super) enum Expected {
 impl Expected {
     /// 32 hex digits, as in dpkg's `md5sums`.
     pub(super) fn md5(hex: &[u8]) -> Option<Self> {
-        let mut digest = [0; 16];
-        if hex.len() != 32 {
-            return None;
-        }
-        for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Self::Md5(digest))
+        from_hex(hex).map(Self::Md5)
+    }
+
+    /// 64 hex digits, as in rpm's database.
+    pub(super) fn sha256_in_hex(hex: &[u8]) -> Option<Self> {
+        from_hex(hex).map(Self::Sha256)
     }
 
     /// `Q1` and base64, as in apk's `installed`.
@@ -49,6 +47,17 @@ impl Expected {
             Self::Sha256(digest) => Sha256::digest(content).as_slice() == digest,
         }
     }
+}
+
+fn from_hex<const BYTES: usize>(hex: &[u8]) -> Option<[u8; BYTES]> {
+    let mut digest = [0; BYTES];
+    if hex.len() != 2 * BYTES {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(digest)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Which files of a layer are byte for byte what a package in the same layer ships.
 //!
-//! dpkg (`md5sums`), apk (`installed`) and Python (`RECORD`) write down a digest of each file when they unpack it, so the
-//! record lies in the layer of the file. Invariant: a record is a claim of the layer's, not proof: it lowers a finding
-//! and never hides it. Everything is read below the layer's root without following a link, and bounded. Called by
-//! `engine` at the end of a walk, for files with a finding only.
+//! dpkg (`md5sums`), apk (`installed`), rpm (its database) and Python (`RECORD`) write down a digest of each file when
+//! they unpack it, so the record lies in the layer of the file. Invariant: a record is a claim of the layer's, not
+//! proof: it lowers a finding and never hides it. Everything is read below the layer's root without following a link,
+//! and bounded. Called by `engine` at the end of a walk, for files with a finding only.
 
 mod digest;
 mod records;
+mod rpm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -17,6 +18,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use zeroize::Zeroizing;
 
 use digest::Expected;
+#[cfg(any(test, fuzzing))]
+pub(in crate::scan) use records::read_all as read_records;
 
 /// A record file may have this many bytes.
 const MAX_RECORD: u64 = 32 << 20;

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{Dir, OFlags};
 
 use super::digest::Expected;
-use super::{MAX_RECORD, open, read};
+use super::{MAX_RECORD, open, read, rpm};
 
 /// Records that are read, of all kinds together.
 const MAX_RECORDS: usize = 20_000;
@@ -36,6 +36,7 @@ pub(super) fn each(root: BorrowedFd<'_>, paths: &BTreeSet<Vec<u8>>, claim: &mut 
             apk(&text, paths, claim);
         }
     }
+    rpm::each(root, paths, claim);
     let directories: BTreeSet<&[u8]> = paths.iter().flat_map(|path| parents(path)).collect();
     for directory in directories {
         for name in names(root, directory, b".dist-info", &mut left) {
@@ -132,6 +133,17 @@ fn python(text: &[u8], directory: &[u8], paths: &BTreeSet<Vec<u8>>, claim: &mut 
             claim(&path, digest);
         }
     }
+}
+
+#[cfg(any(test, fuzzing))]
+/// All kinds of records in the same bytes: what fuzzing calls.
+pub(in crate::scan) fn read_all(text: &[u8]) {
+    let paths = BTreeSet::from([b"usr/lib/a.pem".to_vec(), b"usr/share/b".to_vec()]);
+    let claim = &mut |path: &[u8], _| assert!(paths.contains(path));
+    dpkg(text, &paths, claim);
+    apk(text, &paths, claim);
+    python(text, b"usr/lib", &paths, claim);
+    rpm::read_all(text, &paths, claim);
 }
 
 #[cfg(test)]

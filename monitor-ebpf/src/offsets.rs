@@ -15,8 +15,6 @@ macro_rules! offsets {
             /// 1 where the kernel hands programs the current task with its type (`bpf_get_current_task_btf`, from 5.11
             /// on), so that its fields cost a load each; else 0.
             pub typed_task: u32,
-            /// 1 where two programs stand at the open, since this kernel may leave one out; else 0.
-            pub open_twice: u32,
         }
 
         impl Offsets {
@@ -114,6 +112,9 @@ offsets! {
     ovl_entry_lowerstack = "ovl_entry.__lowerstack",
     ovl_path_dentry = "ovl_path.dentry",
     ovl_fs_creator_cred = "ovl_fs.creator_cred",
+    btrfs_inode_vfs_inode = "btrfs_inode.vfs_inode",
+    btrfs_inode_root = "btrfs_inode.root",
+    btrfs_root_anon_dev = "btrfs_root.anon_dev",
     pt_regs_orig_ax = "pt_regs.orig_ax",
     pt_regs_bx = "pt_regs.bx",
     pt_regs_cx = "pt_regs.cx",

@@ -173,6 +173,10 @@ fn the_rules_do_what_their_tests_say() -> Result<()> {
             "{reason!=\"process-table-full\"}[10m]",
             "{reason!=\"process-table-full\"}[1s]",
         ),
+        (
+            "(layerwatch_unwatched_inodes) > 0",
+            "(layerwatch_unwatched_inodes) > 5",
+        ),
         ("{hook=\"process\"} == 0", "{hook=\"process\"} == 2"),
         (
             "{hook=\"process\",outcome=\"ring-full\"}[10m]",
@@ -327,7 +331,7 @@ fn the_pods_ask_for_four_capabilities_and_no_more() -> Result<()> {
     assert_eq!(security["capabilities"]["add"], added);
     assert_eq!(pod["automountServiceAccountToken"], false);
     assert_eq!(pod.get("hostNetwork"), None);
-    let own = ["state", "tmp", "run"];
+    let own = ["state", "tmp", "run", "bpf"];
     for mount in container["volumeMounts"].as_array().unwrap() {
         let is_own = own.iter().any(|name| mount["name"] == *name);
         assert_eq!(mount.get("readOnly").is_none(), is_own, "{mount}");
@@ -366,6 +370,7 @@ fn the_pods_configuration_is_what_their_manifest_expects() -> Result<()> {
         stores.as_path(),
         &config.state_directory,
         Path::new("/etc/layerwatch"),
+        config.pins.as_deref().and_then(Path::parent).unwrap(),
     ] {
         assert!(
             paths.iter().any(|mounted| Path::new(mounted) == path),

@@ -74,28 +74,40 @@ impl Store {
     pub(crate) fn diff(&self, layer: &str) -> PathBuf {
         self.root.join("overlay").join(layer).join("diff")
     }
+
+    /// Many findings in the upper layer; where they are.
+    pub(crate) fn with_keys(&self, count: usize) -> Result<Vec<PathBuf>> {
+        let keys = self.diff(&self.upper).join("keys");
+        fs::create_dir(&keys)?;
+        let write = |number: usize| {
+            let file = keys.join(format!("{number:05}.key"));
+            fs::write(&file, key(number))?;
+            Ok(file)
+        };
+        (0..count).map(write).collect()
+    }
 }
 
-/// The agent on the store, when it has found the keys.
+/// The agent on the store, when it has found the four keys.
 pub(crate) fn watching(store: &Store, directory: &Path, verb: &[&str]) -> Result<Agent> {
+    let agent = started(store, directory, verb, &[])?;
+    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 4.0)?;
+    Ok(agent)
+}
+
+/// The agent on the store, with more arguments.
+pub(crate) fn started(store: &Store, directory: &Path, verb: &[&str], more: &[&str]) -> Result<Agent> {
     let tier = std::env::var("LAYERWATCH_TEST_TIER").ok();
     let tier = tier.map(|tier| format!("watch.tier={}", tier.to_lowercase()));
-    let mut switches = Vec::new();
+    let mut switches = more.to_vec();
     if let Some(tier) = &tier {
         switches.extend(["--set", tier]);
     }
     if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
         switches.push("--test-detach-open-hook");
     }
-    let agent = Agent::start_on(
-        &Agent::binary()?,
-        &store.root,
-        &directory.join("agent"),
-        verb,
-        &switches,
-    )?;
-    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 4.0)?;
-    Ok(agent)
+    let at = directory.join("agent");
+    Agent::start_on(&Agent::binary()?, &store.root, &at, verb, &switches)
 }
 
 /// What an alert must say, in the order of the ways.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use layerwatch::kernel::{self, Canary, Tier, TierPreference, Tracer, WatchMaps, WatchSet};
 use layerwatch::model::DevIno;
 use layerwatch_ebpf::{InodeKey, Record, kinds, watch_flags};
+use layerwatch_tests::run;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 /// How long a record may take; where none can come, there is no need to wait for long.
@@ -21,7 +22,7 @@ pub(crate) fn detached() -> bool {
 }
 
 /// The tier that `LAYERWATCH_TEST_TIER` (a, b, c or d) asks for; unset for the best.
-fn preference() -> TierPreference {
+pub(crate) fn preference() -> TierPreference {
     let asked = std::env::var("LAYERWATCH_TEST_TIER").ok();
     let tier = asked.map(|asked| {
         let known = |tier: &Tier| tier.as_str().eq_ignore_ascii_case(&asked);
@@ -32,7 +33,7 @@ fn preference() -> TierPreference {
     });
     TierPreference {
         forced: tier,
-        excluded: Vec::new(),
+        ..TierPreference::default()
     }
 }
 
@@ -58,7 +59,12 @@ impl Layer {
 
     /// The same with more files and watches: `prepare` gets the directory and the set.
     pub(crate) fn with(prepare: impl FnOnce(&Path, &mut WatchSet) -> Result<()>) -> Result<Self> {
-        let directory = directory()?;
+        Self::on(base()?, prepare)
+    }
+
+    /// The same in a directory below `base`.
+    pub(crate) fn on(base: &Path, prepare: impl FnOnce(&Path, &mut WatchSet) -> Result<()>) -> Result<Self> {
+        let directory = directory_in(base)?;
         for name in ["lower/etc", "upper", "work", "merged", "elsewhere"] {
             std::fs::create_dir_all(directory.path().join(name))?;
         }
@@ -117,14 +123,26 @@ impl Layer {
         &mut self.maps
     }
 
+    /// Watches this set and the canary instead.
+    pub(crate) fn watch(&mut self, mut set: WatchSet) -> Result<()> {
+        set.files.insert(self.canary.key(), watch_flags::CANARY);
+        ensure!(self.maps.apply(&set)? == 0, "the watch set did not fit");
+        Ok(())
+    }
+
     /// All records so far. Each is in the ring before the call that it is about returns, so what the caller waited for is
     /// there; with the hook attached the canary proves that it still fires.
     pub(crate) fn everything(&mut self) -> Result<Vec<Record>> {
         if detached() {
-            let frames = std::iter::from_fn(|| self.ring.wait(Duration::ZERO));
-            return Ok(frames.map(|frame| bytemuck::pod_read_unaligned(&frame)).collect());
+            return Ok(self.drain());
         }
         self.records()
+    }
+
+    /// What lies in the ring now.
+    pub(crate) fn drain(&mut self) -> Vec<Record> {
+        let frames = std::iter::from_fn(|| self.ring.wait(Duration::ZERO));
+        frames.map(|frame| bytemuck::pod_read_unaligned(&frame)).collect()
     }
 
     /// The records up to the canary, which is opened now: what came before it is all there was.
@@ -157,12 +175,26 @@ pub(crate) fn emulated() -> bool {
     Path::new("/data").is_dir()
 }
 
+/// Whether the kernel tells how this part of it keeps its data: of modules it does from Linux 5.11 on.
+pub(crate) fn tells_types_of(module: &str) -> bool {
+    let is_module = Path::new("/sys/module").join(module).join("initstate").exists();
+    !is_module || Path::new("/sys/kernel/btf").join(module).exists()
+}
+
 /// A directory on a disk, not on an overlay, that everybody can enter.
 pub(crate) fn directory() -> Result<tempfile::TempDir> {
-    let base = ["/data", "/var/tmp"]
-        .into_iter()
-        .find(|base| Path::new(base).is_dir());
-    let directory = tempfile::tempdir_in(base.context("no directory for the layer")?)?;
+    directory_in(base()?)
+}
+
+fn base() -> Result<&'static Path> {
+    let base = ["/data", "/var/tmp"].into_iter().map(Path::new);
+    base.into_iter()
+        .find(|base| base.is_dir())
+        .context("no directory for the layer")
+}
+
+fn directory_in(base: &Path) -> Result<tempfile::TempDir> {
+    let directory = tempfile::tempdir_in(base)?;
     open_to_all(directory.path())?;
     Ok(directory)
 }
@@ -208,6 +240,14 @@ pub(crate) struct Mounted(PathBuf);
 impl Mounted {
     pub(crate) fn bind(from: &Path, to: &Path) -> Result<Self> {
         rustix::mount::mount_bind(from, to).context("bind mount")?;
+        Ok(Self(to.to_owned()))
+    }
+
+    /// A file system in a file.
+    pub(crate) fn image(kind: &str, image: &Path, to: &Path) -> Result<Self> {
+        run(Command::new("mount")
+            .args(["-t", kind, "-o", "loop"])
+            .args([image, to]))?;
         Ok(Self(to.to_owned()))
     }
 

@@ -11,11 +11,19 @@ mod coverage;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod gaps;
+#[cfg(test)]
 mod gone;
 #[cfg(test)]
 mod held;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod loss;
+#[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod tiers;
 #[cfg(test)]
 mod uses;
 #[cfg(test)]

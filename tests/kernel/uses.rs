@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use layerwatch::kernel::Tier;
 use layerwatch_ebpf::{NO_ID, Record, flags, hooks, kinds};
 
-use crate::fixture::{Layer, Mounted, USER, wire};
+use crate::fixture::{Layer, Mounted, USER, tells_types_of, wire};
 
 /// What a record says of a use.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,7 +67,13 @@ fn check(layer: &mut Layer, path: &str, backing: bool) -> Result<()> {
         Tier::A | Tier::B | Tier::C => (kinds::READ_FINDING, hooks::READ),
         Tier::D => (kinds::HOLD_FINDING, hooks::DESCRIPTORS),
     };
-    let expected = [said((kinds::OPEN_FINDING, hooks::OPEN), 0), said(of_user, USER)];
+    let expected = vec![said((kinds::OPEN_FINDING, hooks::OPEN), 0), said(of_user, USER)];
+    // Tier D finds the layer's inode behind the overlay's by types that a module may keep to itself.
+    let expected = if backing && layer.tier == Tier::D && !tells_types_of("overlay") {
+        Vec::new()
+    } else {
+        expected
+    };
     let records = layer.records()?;
     let uses: Vec<_> = records.iter().map(|record| Use::of(record, secret)).collect();
     assert_eq!(uses, expected, "{path} on tier {}", layer.tier);

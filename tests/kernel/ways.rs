@@ -57,7 +57,11 @@ fn check(layer: &mut Layer, uid: u32, path: &str, leaf: &str, backing: bool) -> 
         // A backing file is opened with the mounter's rights.
         effective_fsuid: if backing { 0 } else { uid },
         // Elsewhere it is carried only where the opener worked with rights that are not its own.
-        outer_fsuid: if backing && layer.tier == Tier::D { uid } else { NO_ID },
+        outer_fsuid: if backing && layer.tier == Tier::D {
+            uid
+        } else {
+            NO_ID
+        },
         mounter_uid: if backing { 0 } else { NO_ID },
         result: 0,
         comm: "cat".to_owned(),

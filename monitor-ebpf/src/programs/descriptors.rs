@@ -8,7 +8,7 @@ use layerwatch_ebpf::{InodeKey, Offsets, hooks, kinds};
 use super::calls::{EXECUTES, RECEIVES};
 use super::fields::{Direct, Load, Probe, offset};
 use super::maps::{count, counters, may_be_watched};
-use super::{overlay, places, report, task};
+use super::{device, overlay, places, report, task};
 
 /// Most descriptors that are looked at.
 const DESCRIPTORS: u32 = 256;
@@ -56,7 +56,7 @@ unsafe fn may_be_of_interest(file: *const u8) -> bool {
         let inode = Probe::pointer(file, offset!(file_inode));
         let sb = Probe::pointer(inode, offset!(inode_sb));
         let key = InodeKey::new(
-            Probe::load(sb, offset!(sb_dev)),
+            device::device::<Probe>(inode, sb),
             Probe::load(inode, offset!(inode_ino)),
         );
         may_be_watched(key) || Probe::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC

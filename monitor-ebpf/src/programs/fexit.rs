@@ -6,34 +6,16 @@ use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;
 use layerwatch_ebpf::{hooks, kinds};
 
-use super::fields::{Direct, offset};
+use super::fields::Direct;
 use super::places::MAY_READ;
-use super::{diagnose, places, twice};
+use super::{diagnose, places};
 
 /// `security_file_open(struct file *file)`.
 #[fexit(function = "security_file_open")]
 fn fexit_file_open(context: FExitContext) -> u32 {
-    file_open(&context)
-}
-
-/// The same once more, for kernels that interrupt tasks in the kernel: there the kernel leaves a program out on a
-/// processor while another task that was interrupted inside it waits for its turn (`__bpf_prog_enter_recur`).
-#[fexit(function = "security_file_open")]
-fn fexit_file_open_spare(context: FExitContext) -> u32 {
-    if offset!(open_twice) == 1 {
-        return file_open(&context);
-    }
-    0
-}
-
-#[inline(always)]
-fn file_open(context: &FExitContext) -> u32 {
-    if offset!(open_twice) == 1 && twice::is_done() {
-        return 0;
-    }
     // SAFETY: the function's argument and what hangs off it have types that the verifier knows.
     let judged = unsafe { places::opened::<Direct>(context.arg(0), context.arg(1)) };
-    diagnose(context, judged);
+    diagnose(&context, judged);
     0
 }
 

@@ -83,10 +83,6 @@ pub(super) fn nobody_listens() -> bool {
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(HOOKS, 0);
 
-/// The thread whose open the first of two programs at a hook has done, on this processor; see `twice`.
-#[map]
-pub(super) static FIRST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
-
 #[map]
 static SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 

@@ -10,6 +10,7 @@ use aya_log_ebpf::debug;
 
 mod calls;
 mod descriptors;
+mod device;
 mod emit;
 mod fexit;
 mod fields;
@@ -26,7 +27,6 @@ mod program_path;
 mod report;
 mod syscall;
 mod task;
-mod twice;
 mod uring;
 mod walk;
 

@@ -6,12 +6,12 @@
 
 use layerwatch_ebpf::{Counters, InodeKey, Watch, flags, kinds, watch_flags};
 
-use super::emit;
 use super::fields::{Load, Probe, offset, scalar};
 use super::maps::{BLOCK_DEVICES, SENSITIVE, count, counters, is_some_layer_unscanned, may_be_watched};
 use super::overlay;
 use super::report::{What, report};
 use super::walk::{self, End, Walk};
+use super::{device, emit};
 
 /// `FMODE_READ`, include/linux/fs.h.
 pub(super) const FMODE_READ: u32 = 1;
@@ -178,15 +178,16 @@ unsafe fn content<L: Load>(opened: &Opened, counters: *mut Counters) -> Judged {
             count(&raw mut (*counters).ignored);
             return Judged::Done;
         }
+        let topmost = device::topmost::<L>(opened.inode);
         let walked = if opened.dentry.is_null() {
             let alias = overlay::alias(opened.inode);
             if alias.is_null() {
                 count(&raw mut (*counters).ignored);
                 return Judged::Done;
             }
-            walk::to_watched_directory::<Probe>(alias, opened.dev)
+            walk::to_watched_directory::<Probe>(alias, opened.dev, topmost)
         } else {
-            walk::to_watched_directory::<L>(opened.dentry, opened.dev)
+            walk::to_watched_directory::<L>(opened.dentry, opened.dev, topmost)
         };
         match walked.end {
             End::Met => {

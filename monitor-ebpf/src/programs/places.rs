@@ -9,7 +9,7 @@ use super::emit::{self, Match};
 use super::fields::{Load, Probe, offset, scalar};
 use super::maps::{Outer, ROOTS, count, counters, may_be_watched, may_be_watched_device};
 use super::open::{self, Judged, Opened};
-use super::{overlay, report};
+use super::{device, overlay, report};
 
 /// `MAY_READ`, include/linux/fs.h: what `file_permission` is asked for.
 pub(super) const MAY_READ: i32 = 4;
@@ -24,7 +24,7 @@ pub(super) unsafe fn opened<L: Load>(file: *const u8, result: i32) -> Judged {
     unsafe {
         let inode = L::pointer(file, offset!(file_inode));
         let sb = L::pointer(inode, offset!(inode_sb));
-        let dev: u32 = L::load(sb, offset!(sb_dev));
+        let dev = device::device::<L>(inode, sb);
         let dentry = L::pointer(file, offset!(file_path_dentry));
         if L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC && overlay::hides_who_asks::<L>(sb) {
             // An overlay below an overlay opens its files too: the outermost is who asked.
@@ -68,7 +68,7 @@ pub(super) unsafe fn renamed<L: Load>(
     // SAFETY: the caller's.
     unsafe {
         count(&raw mut (*counters).seen);
-        let dev: u32 = L::load(L::pointer(directory, offset!(inode_sb)), offset!(sb_dev));
+        let dev = device::device::<L>(directory, L::pointer(directory, offset!(inode_sb)));
         let key = InodeKey::new(dev, L::load(directory, offset!(inode_ino)));
         let watch = if may_be_watched(key) {
             ROOTS.get_ptr(&key)
@@ -113,7 +113,7 @@ pub(super) unsafe fn used<L: Load>(place: u16, kind: u16, file: *const u8, resol
     unsafe {
         let inode = L::pointer(file, offset!(file_inode));
         let sb = L::pointer(inode, offset!(inode_sb));
-        let key = InodeKey::new(L::load(sb, offset!(sb_dev)), L::load(inode, offset!(inode_ino)));
+        let key = InodeKey::new(device::device::<L>(inode, sb), L::load(inode, offset!(inode_ino)));
         if may_be_watched(key) || (resolves && L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC) {
             report::used(scalar(file), place, kind);
         }

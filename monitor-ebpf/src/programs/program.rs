@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use layerwatch_ebpf::{ARGUMENTS_LENGTH, InodeKey, PROGRAM_PATH_LENGTH, ProcessExec, process_flags};
 
 use super::fields::{Load, Probe, offset};
-use super::program_path;
+use super::{device, program_path};
 
 /// The file that is run: its inode, which nothing else has, and its path.
 ///
@@ -17,7 +17,7 @@ pub(super) unsafe fn file(record: *mut ProcessExec, file: *const u8) {
     // SAFETY: the caller's `record`; every load is fault-safe.
     unsafe {
         let inode = Probe::pointer(file, offset!(file_inode));
-        let dev: u32 = Probe::load(Probe::pointer(inode, offset!(inode_sb)), offset!(sb_dev));
+        let dev = device::device::<Probe>(inode, Probe::pointer(inode, offset!(inode_sb)));
         (*record).program = InodeKey::new(dev, Probe::load(inode, offset!(inode_ino)));
         let words = (&raw mut (*record).path).cast::<u64>();
         for word in 0..PROGRAM_PATH_LENGTH / 8 {

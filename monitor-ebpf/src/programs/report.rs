@@ -10,7 +10,7 @@ use super::emit::{self, Match};
 use super::fields::{Load, Probe, offset};
 use super::maps::{Outer, SENSITIVE, count, counters, may_be_watched};
 use super::open::{self, FMODE_READ};
-use super::{overlay, task};
+use super::{device, overlay, task};
 
 /// A match: place and kind, in a register.
 #[derive(Clone, Copy)]
@@ -135,7 +135,7 @@ unsafe fn located(file: *const u8, what: What) -> Match {
             sb = Probe::pointer(found.inode, offset!(inode_sb));
         }
         found.file = InodeKey::new(
-            Probe::load(sb, offset!(sb_dev)),
+            device::device::<Probe>(found.inode, sb),
             Probe::load(found.inode, offset!(inode_ino)),
         );
         found.key = found.file;

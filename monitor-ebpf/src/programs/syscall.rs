@@ -11,7 +11,7 @@ use super::calls::{MAPS, OPENS, RECEIVES, TAKES, class};
 use super::fields::{Direct, Load, Probe, offset};
 use super::maps::{count, counters, may_be_watched_device};
 use super::open::{self, Judged, Opened};
-use super::{descriptors, diagnose, overlay, places, task};
+use super::{descriptors, device, diagnose, overlay, places, task};
 
 /// `sys_exit(struct pt_regs *regs, long ret)`.
 ///
@@ -79,7 +79,7 @@ pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
             result: 0,
             file,
             inode,
-            dev: Probe::load(sb, offset!(sb_dev)),
+            dev: device::device::<Probe>(inode, sb),
             dentry: Probe::pointer(file, offset!(file_path_dentry)),
         };
         if Probe::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC {
@@ -91,7 +91,8 @@ pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
             opened.backing = true;
             opened.inode = real.inode;
             opened.dentry = real.dentry;
-            opened.dev = Probe::load(Probe::pointer(real.inode, offset!(inode_sb)), offset!(sb_dev));
+            let sb = Probe::pointer(real.inode, offset!(inode_sb));
+            opened.dev = device::device::<Probe>(real.inode, sb);
         }
         let is_block_device = open::is_block_device::<Probe>(opened.inode);
         if !is_block_device && !may_be_watched_device(opened.dev) {

@@ -33,12 +33,12 @@ pub(super) struct Walk {
     pub(super) watch: Watch,
 }
 
-/// Walks up from `dentry`, whose file system is on `dev`.
+/// Walks up from `dentry`, whose inode is on `dev`; what lies above the directory `topmost` is on another.
 ///
 /// # Safety
 /// `dentry` is a dentry that `L` can read.
 #[inline(always)]
-pub(super) unsafe fn to_watched_directory<L: Load>(start: *const u8, dev: u32) -> Walk {
+pub(super) unsafe fn to_watched_directory<L: Load>(start: *const u8, dev: u32, topmost: u64) -> Walk {
     let mut walk = Walk {
         end: End::Truncated,
         depth: 0,
@@ -69,6 +69,10 @@ pub(super) unsafe fn to_watched_directory<L: Load>(start: *const u8, dev: u32) -
             walk.directory = ino;
             // SAFETY: a map value; it is plain integers, so a concurrent update cannot tear it into nonsense.
             walk.watch = unsafe { *watch };
+            return walk;
+        }
+        if ino == topmost {
+            walk.end = End::Root;
             return walk;
         }
         dentry = parent;

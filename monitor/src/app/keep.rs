@@ -28,7 +28,7 @@ pub struct Kept {
 /// # Errors
 /// When another agent has them, or there is no BPF file system.
 pub(super) fn open(config: &Config) -> Result<Option<Kept>> {
-    let (Some(directory), Some(digest)) = (&config.pins, kernel::programs_digest()) else {
+    let (Some(directory), Some(digest)) = (&config.pins, kernel::loaded_digest()) else {
         return Ok(None);
     };
     let state = &config.state_directory;

@@ -41,17 +41,13 @@ pub(super) fn task(
     let worker = start::worker(config, move |pid| leave_out(&own, pid))?;
     let (maps, canary) = (Arc::clone(&shared.maps), started.canary.key());
     let (pulled, happened, watched) = (shared.clone(), shared.clone(), shared.clone());
-    let mut left_out = 0;
+    let mut gap = Gap::default();
     let mut open_files = Some(open_files);
     let outputs = Outputs {
         knowledge,
         arm: Box::new(move |knowledge| {
             let wanted = survey::watch_set(knowledge, canary);
-            let now_left_out = arm(&maps, &wanted).unwrap_or(left_out);
-            if (now_left_out > 0) != (left_out > 0) {
-                gap(&watched, now_left_out);
-            }
-            left_out = now_left_out;
+            gap.becomes(arm(&maps, &wanted), &watched);
             // From here on an open is seen; what was opened before is looked for, once.
             if let Some(sender) = open_files.take() {
                 sender.list(wanted.devices());
@@ -71,27 +67,45 @@ pub(super) fn task(
     ))
 }
 
-/// Tells the kernel programs what to watch; how many inodes do not fit, or nothing when it is not known.
-fn arm(maps: &Mutex<WatchMaps>, wanted: &WatchSet) -> Option<usize> {
-    let mut maps = maps.lock().ok()?;
-    match maps.apply(wanted) {
-        Ok(left_out) => Some(left_out),
-        Err(error) => {
-            tracing::error!(error = chain(&error), "the watch set was not applied");
-            None
-        }
-    }
+/// Tells the kernel programs what to watch; how many inodes do not fit, or what went wrong.
+fn arm(maps: &Mutex<WatchMaps>, wanted: &WatchSet) -> Result<usize, String> {
+    let mut maps = maps.lock().map_err(|error| error.to_string())?;
+    maps.apply(wanted).map_err(|error| chain(&error))
 }
 
-/// Says that more is to be watched than the kernel's maps hold, or that all fits again.
-fn gap(shared: &Shared, left_out: usize) {
-    let state = StateReport {
-        time: now(),
-        alert: AlertKind::CoverageGap,
-        active: left_out > 0,
-        detail: format!("{left_out} inodes do not fit the kernel's maps and are not watched"),
-    };
-    shared.sinks.emit(&Record::new(RecordKind::State(state)));
+/// What the kernel was to watch and does not.
+#[derive(Debug, Default)]
+struct Gap {
+    /// Inodes, one at least where their number is not known.
+    unwatched: usize,
+}
+
+impl Gap {
+    /// Says when more is to be watched than the kernel's maps hold, and when all is watched again.
+    fn becomes(&mut self, armed: Result<usize, String>, shared: &Shared) {
+        let (unwatched, detail) = match armed {
+            Ok(left_out) => (
+                left_out,
+                format!("{left_out} inodes do not fit the kernel's maps and are not watched"),
+            ),
+            Err(error) => (1, format!("the kernel's maps were not filled: {error}")),
+        };
+        let changed = (unwatched > 0) != (self.unwatched > 0);
+        self.unwatched = unwatched;
+        shared.metrics.unwatched(unwatched);
+        if unwatched > 0 {
+            tracing::error!(unwatched, detail, "not all that was found is watched");
+        }
+        if changed {
+            let state = StateReport {
+                time: now(),
+                alert: AlertKind::CoverageGap,
+                active: unwatched > 0,
+                detail,
+            };
+            shared.sinks.emit(&Record::new(RecordKind::State(state)));
+        }
+    }
 }
 
 /// Tells the kernel programs to leave out the scan worker, a child of this process. With its start, since the programs may

@@ -27,7 +27,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::config::Config;
 use crate::correlate::PlaneSettings;
 use crate::enrich::{EnrichRoots, Enricher};
-use crate::kernel::{self, GiveBack, WatchMaps};
+use crate::kernel::{self, GiveBack, Handicap, WatchMaps};
 use crate::knowledge::Knowledge;
 use crate::plane::EventPlane;
 use crate::recording::{Header, Recorder};
@@ -59,6 +59,8 @@ pub struct RunOptions {
     pub stop_after: Option<Duration>,
     /// A test switch: detach the open hook after the self-check.
     pub detach_open_hook: bool,
+    /// Another: what the kernel side is to do without.
+    pub handicap: Handicap,
 }
 
 /// The parts that several tasks share.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use caps::Capability;
 
+use super::RunOptions;
 use super::keep::{self, Kept};
 use crate::bounded;
 use crate::catalog::Host;
@@ -60,7 +61,7 @@ impl Preflight {
 ///
 /// # Errors
 /// [`Preflight`] when no tier works; anything else is a matter of the state directory or of privileges.
-pub fn start(config: &Config) -> Result<Started> {
+pub fn start(config: &Config, options: &RunOptions) -> Result<Started> {
     let facts = host_facts(Path::new("/proc"));
     privilege::harden().context("harden the process")?;
     let directory = &config.state_directory;
@@ -75,7 +76,10 @@ pub fn start(config: &Config) -> Result<Started> {
         );
         None
     });
-    let preference = preference(config);
+    let preference = TierPreference {
+        handicap: options.handicap.clone(),
+        ..preference(config)
+    };
     let (mut tracer, choice) = match &kept {
         Some(kept) => kernel::start_kept(&preference, &canary, &kept.base),
         None => kernel::start(&preference, &canary),
@@ -127,6 +131,7 @@ pub(crate) fn preference(config: &Config) -> TierPreference {
             .iter()
             .map(|excluded| tier(*excluded))
             .collect(),
+        ..TierPreference::default()
     }
 }
 

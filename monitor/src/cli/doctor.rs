@@ -215,14 +215,14 @@ fn tracing(config: &Config) -> Vec<Check> {
         format!("{tier} ({}), canary seen after {latency} µs", tier.hooks()),
         fix,
     )];
-    checks.push(processes(choice.without_processes));
-    for rejection in choice.rejections {
+    checks.push(processes(choice.without_processes.as_deref()));
+    for rejection in &choice.rejections {
         checks.push(Check::ok(
             "tier not used",
             format!("{}: {}", rejection.tier, rejection.reason),
         ));
     }
-    for refused in choice.refused {
+    for refused in &choice.refused {
         checks.push(Check::new(
             Level::Warn,
             "place not watched",
@@ -237,13 +237,33 @@ fn tracing(config: &Config) -> Vec<Check> {
             tier.cost()
         ),
     ));
-    for spot in tier.blind_spots() {
-        checks.push(Check::ok("not seen on this tier", *spot));
-    }
+    checks.extend(unseen(tier, &choice.absent_fields));
     checks
 }
 
-fn processes(without: Option<String>) -> Check {
+/// What the tier does not see anywhere, and what of file systems that this kernel uses and does not describe: of modules it
+/// tells the types from Linux 5.11 on, once they are loaded.
+fn unseen(tier: Tier, absent: &[&str]) -> Vec<Check> {
+    let spots = tier.blind_spots().iter();
+    let mut checks: Vec<_> = spots
+        .map(|spot| Check::ok("not seen on this tier", *spot))
+        .collect();
+    let unknown = |module: &str, field: &str, what: &str| {
+        let is_loaded = std::path::Path::new("/sys/module").join(module).is_dir();
+        (is_loaded && absent.contains(&field)).then(|| {
+            let detail = format!("{what}: this kernel does not tell the types of its module {module}");
+            Check::new(Level::Warn, "not seen on this kernel", detail, "")
+        })
+    };
+    let overlay = (tier == Tier::D)
+        .then(|| unknown("overlay", "ovl_inode.vfs_inode", "reads through an overlay"))
+        .flatten();
+    let btrfs = unknown("btrfs", "btrfs_inode.root", "files on btrfs");
+    checks.extend(overlay.into_iter().chain(btrfs));
+    checks
+}
+
+fn processes(without: Option<&str>) -> Check {
     match without {
         None => Check::ok("processes", "followed, so that one that is gone is still named"),
         Some(reason) => Check::new(

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::exit::Done;
 use crate::app::{self, RunOptions};
 use crate::config::{Config, LogFormat};
+use crate::kernel::Handicap;
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
@@ -27,6 +28,12 @@ pub(super) struct RunArguments {
     /// Detach the open hook after the self-check, so that a test can show that it fails
     #[arg(long, hide = true)]
     test_detach_open_hook: bool,
+    /// Give the kernel room for so many findings, so that a test can show what is said of the others
+    #[arg(long, hide = true, value_name = "COUNT")]
+    test_findings_capacity: Option<u32>,
+    /// Look for a field of the kernel where another lies, so that a test can show what is made of a record without it
+    #[arg(long, hide = true, num_args = 2, value_names = ["FIELD", "OTHER"])]
+    test_misread: Vec<String>,
 }
 
 /// Which way to look into the kernel; the key `watch.tier`.
@@ -72,8 +79,15 @@ fn agent(context: &Context, arguments: &RunArguments, record: Option<PathBuf>) -
         record,
         stop_after: arguments.stop_after.map(Duration::from_secs),
         detach_open_hook: arguments.test_detach_open_hook,
+        handicap: Handicap {
+            findings: arguments.test_findings_capacity,
+            misread: match &arguments.test_misread[..] {
+                [field, other] => Some((field.clone(), other.clone())),
+                _ => None,
+            },
+        },
     };
-    let started = app::start(&config)?;
+    let started = app::start(&config, &options)?;
     app::run(&config, &options, started)?;
     Ok(Done::Clean)
 }

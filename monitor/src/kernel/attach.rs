@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use aya::{Btf, Ebpf, EbpfLoader};
-use layerwatch_ebpf::{PROCESS_RING_BYTES, RING_BYTES, Record, hooks, watch_flags};
+use layerwatch_ebpf::{PROCESS_RING_BYTES, RING_BYTES, Record, SENSITIVE_CAPACITY, hooks, watch_flags};
 
 use super::diagnostics::{self, Diagnostics};
 use super::error::{CANARY_DEADLINE, KernelError, OffsetsFailure};
@@ -18,12 +18,11 @@ use super::maps::WatchMaps;
 use super::object;
 use super::offsets::{self, Resolved};
 use super::pins::{PinBase, PinSet};
-use super::places::{self, Attachment, RefusedPlace, SPARE, place_name};
-use super::preemption;
+use super::places::{self, Attachment, RefusedPlace, place_name};
 use super::processes;
 use super::ring::Ring;
 use super::self_check::Canary;
-use super::tiers::{Tier, chain};
+use super::tiers::{Handicap, Tier, chain};
 
 /// Attached programs.
 pub struct Tracer {
@@ -57,9 +56,10 @@ impl Tracer {
         tier: Tier,
         canary: &Canary,
         base: Option<&PinBase>,
+        handicap: &Handicap,
     ) -> Result<(Self, Duration), KernelError> {
         let pins = base.map(|base| base.begin(tier)).transpose()?;
-        let mut tracer = Self::load(tier, pins)?;
+        let mut tracer = Self::load(tier, pins, handicap)?;
         tracer.attach_programs()?;
         let latency = tracer.self_check(canary)?;
         Ok((tracer, latency))
@@ -98,12 +98,18 @@ impl Tracer {
         Ok((tracer, latency))
     }
 
-    fn load(tier: Tier, pins: Option<PinSet>) -> Result<Self, KernelError> {
+    fn load(tier: Tier, pins: Option<PinSet>, handicap: &Handicap) -> Result<Self, KernelError> {
         let object = object::OBJECT.ok_or(KernelError::NoPrograms)?;
         let mut resolved = offsets::read().map_err(OffsetsFailure)?;
-        resolved.offsets.open_twice = u32::from(tier == Tier::B && preemption::happens());
+        if let Some((field, other)) = &handicap.misread {
+            resolved
+                .misread(field, other)
+                .ok_or(KernelError::Absent("such field"))?;
+        }
         let level = diagnostics::level();
+        let findings = handicap.findings.unwrap_or(SENSITIVE_CAPACITY);
         let mut ebpf = EbpfLoader::new()
+            .map_max_entries("SENSITIVE", findings)
             .override_global("OFFSETS", bytemuck::bytes_of(&resolved.offsets), true)
             .override_global(aya_log::LEVEL, &level, true)
             .load(object)
@@ -154,9 +160,6 @@ impl Tracer {
                 self.refuse(program, "it was refused when the programs were attached");
             }
         }
-        if is_pinned(SPARE.name) {
-            self.open_link(pins, &SPARE)?;
-        }
         for name in processes::PROGRAMS.into_iter().filter(|name| is_pinned(name)) {
             self.links.insert(name, Link::open(&pins.link(name), name)?);
         }
@@ -190,10 +193,6 @@ impl Tracer {
                     self.refuse(program, &chain(&error));
                 }
             }
-        }
-        // Without it a tier that may miss opens is none: the next one does not.
-        if self.resolved.offsets.open_twice == 1 {
-            self.attach_program(&SPARE, &btf)?;
         }
         self.btf = Some(btf);
         Ok(())
@@ -338,8 +337,9 @@ impl Tracer {
     /// # Errors
     /// `KernelError::Pin` where the kernel does not let go.
     pub fn detach_hooks(&mut self) -> Result<(), KernelError> {
-        let mut programs = places::programs(self.tier).iter().chain([&SPARE]);
-        programs.try_for_each(|program| self.detach_one(program.name))
+        places::programs(self.tier)
+            .iter()
+            .try_for_each(|program| self.detach_one(program.name))
     }
 
     /// The ring of process events, once.

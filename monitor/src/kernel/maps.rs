@@ -315,6 +315,14 @@ fn set(
     for key in old.keys().filter(|key| !new.contains_key(key)) {
         remove(map, name, key_bytes(*key))?;
     }
+    // What went has made room.
+    for key in left_out.clone() {
+        if let Some(watch) = new.get(&key)
+            && put(map, name, key_bytes(key), bytemuck::cast(*watch))? == 0
+        {
+            left_out.remove(&key);
+        }
+    }
     Ok(left_out)
 }
 

@@ -25,16 +25,13 @@ impl Misses {
         self.programs.push((place, program));
     }
 
-    /// By place, how often nothing may have stood there. Where several programs do, one is enough.
+    /// By place, how often it was not looked at.
     pub(super) fn count(&self) -> Result<BTreeMap<u16, u64>, BoundedError> {
         let mut counts = BTreeMap::new();
         for (place, program) in &self.programs {
             let path = PathBuf::from(format!("/proc/self/fdinfo/{}", program.as_raw_fd()));
             let count = misses(&bounded::read(&path, LIMIT_BYTES)?);
-            counts
-                .entry(*place)
-                .and_modify(|least: &mut u64| *least = count.min(*least))
-                .or_insert(count);
+            *counts.entry(*place).or_default() += count;
         }
         Ok(counts)
     }

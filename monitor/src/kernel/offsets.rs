@@ -13,7 +13,8 @@ use crate::bounded::{self, BoundedError};
 
 /// The kernel's own description; modules have theirs beside it.
 pub(crate) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-const OVERLAY: &str = "/sys/kernel/btf/overlay";
+/// Of those that keep fields of interest.
+const MODULES: [&str; 2] = ["/sys/kernel/btf/overlay", "/sys/kernel/btf/btrfs"];
 /// Debian's kernels have 5 to 6 MB.
 const LIMIT_BYTES: u64 = 128 << 20;
 
@@ -48,38 +49,49 @@ pub(crate) struct Resolved {
     pub(crate) io_uring_names_request: bool,
 }
 
-/// Fields that only some kernels have, or only once the overlay module is loaded.
+impl Resolved {
+    /// Lets the programs look for one field where another lies: a test's way to what cannot be read.
+    pub(crate) fn misread(&mut self, field: &str, other: &str) -> Option<()> {
+        let other = self.offsets.field(other)?;
+        *self.offsets.field_mut(field)? = other;
+        Some(())
+    }
+}
+
+/// Fields that only some kernels have, or only once a file system's module is loaded.
 fn is_optional(path: &str) -> bool {
     let last_in_task = matches!(path, "task_struct.loginuid" | "task_struct.thread_info.status");
-    let of_one_way = ["ovl_", "io_kiocb.", "backing_file.", "mm_struct."];
+    let of_one_way = ["ovl_", "btrfs_", "io_kiocb.", "backing_file.", "mm_struct."];
     last_in_task
         || of_one_way.iter().any(|start| path.starts_with(start))
         || matches!(path, "dentry.d_u.d_alias" | "inode.i_dentry.first")
         || super::processes::FIELDS.contains(&path)
 }
 
-/// Reads the running kernel's description, and the overlay module's where it is one and is loaded.
+/// Reads the running kernel's description, and those of file systems that are modules and are loaded.
 pub(crate) fn read() -> Result<Resolved, OffsetsError> {
     let kernel = bounded::read(Path::new(VMLINUX), LIMIT_BYTES).map_err(OffsetsError::Read)?;
-    let overlay = match bounded::read(Path::new(OVERLAY), LIMIT_BYTES) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.is_not_found() => None,
-        Err(error) => return Err(OffsetsError::Read(error)),
-    };
-    resolve(&kernel, overlay.as_deref())
+    let mut modules = Vec::new();
+    for path in MODULES {
+        match bounded::read(Path::new(path), LIMIT_BYTES) {
+            Ok(bytes) => modules.push((path, bytes)),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(OffsetsError::Read(error)),
+        }
+    }
+    resolve(&kernel, &modules)
 }
 
-fn resolve(kernel: &[u8], overlay: Option<&[u8]>) -> Result<Resolved, OffsetsError> {
+fn resolve(kernel: &[u8], modules: &[(&str, Vec<u8>)]) -> Result<Resolved, OffsetsError> {
     let parse_error = |path: &str| {
         let path = PathBuf::from(path);
         move |source| OffsetsError::Parse { path, source }
     };
     let kernel = Btf::parse(kernel, None).map_err(parse_error(VMLINUX))?;
-    let overlay = match overlay {
-        Some(bytes) => Some(Btf::parse(bytes, Some(&kernel)).map_err(parse_error(OVERLAY))?),
-        None => None,
-    };
-    let all = overlay.as_ref().unwrap_or(&kernel);
+    let modules: Vec<Btf<'_>> = modules
+        .iter()
+        .map(|(path, bytes)| Btf::parse(bytes, Some(&kernel)).map_err(parse_error(path)))
+        .collect::<Result<_, _>>()?;
     let mut resolved = Resolved {
         offsets: Offsets::zeroed(),
         absent: Vec::new(),
@@ -90,7 +102,8 @@ fn resolve(kernel: &[u8], overlay: Option<&[u8]>) -> Result<Resolved, OffsetsErr
     };
     resolved.offsets.typed_task = u32::from(kernel.has_function("bpf_get_current_task_btf"));
     for path in Offsets::PATHS {
-        let offset = all.offset_of(path).or_else(|| kernel.offset_of(path));
+        let mut all = modules.iter().chain([&kernel]);
+        let offset = all.find_map(|types| types.offset_of(path));
         if offset.is_none() {
             if !is_optional(path) {
                 return Err(OffsetsError::Missing(path));
@@ -128,6 +141,6 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_description_are_refused() {
-        assert!(matches!(resolve(b"", None), Err(OffsetsError::Parse { .. })));
+        assert!(matches!(resolve(b"", &[]), Err(OffsetsError::Parse { .. })));
     }
 }

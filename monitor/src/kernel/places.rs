@@ -94,13 +94,6 @@ const B: &[Program] = &[
     ),
 ];
 
-/// Beside the open hook of tier B on kernels that may leave a program out: an open is done by whichever of both runs.
-pub(super) const SPARE: Program = program(
-    "fexit_file_open_spare",
-    Fexit("security_file_open"),
-    &[hooks::OPEN],
-);
-
 const C: &[Program] = &[
     program("kprobe_file_open", Kprobe("security_file_open"), &[hooks::OPEN]),
     program("kprobe_rename", Kprobe("security_inode_rename"), &[hooks::RENAME]),

@@ -1,7 +1,10 @@
 //! Whether this kernel interrupts a task that works in the kernel: then it may leave a program out (see `misses`).
 //!
+//! Then tier B is not for it: with a hundred processes that open files two thirds of all opens went by unseen on a 7.2.
+//! LSM programs run nevertheless, and a kprobe's or a tracepoint's is never interrupted.
+//!
 //! Invariant: what is not known counts as yes, since that costs an open some instructions and the other mistake events.
-//! Used by `attach`.
+//! Used by `tiers`.
 
 use std::path::Path;
 

@@ -72,13 +72,24 @@ impl Environment {
 
 /// SHA-256 of the embedded object in hex; absent in a build without kernel programs.
 pub fn programs_digest() -> Option<String> {
+    Some(hex(&Sha256::digest(object::OBJECT?)))
+}
+
+/// The same of the object and of the offsets that it is given here: where a file system's module was loaded since, programs
+/// that an agent left know less than new ones would.
+pub fn loaded_digest() -> Option<String> {
+    let mut digest = Sha256::new_with_prefix(object::OBJECT?);
+    digest.update(bytemuck::bytes_of(&offsets::read().ok()?.offsets));
+    Some(hex(&digest.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    let digest = Sha256::digest(object::OBJECT?);
-    Some(digest.iter().fold(String::new(), |mut hex, byte| {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a string cannot fail.
         write!(hex, "{byte:02x}").unwrap_or_default();
         hex
-    }))
+    })
 }
 
 fn lockdown(text: &str) -> Lockdown {

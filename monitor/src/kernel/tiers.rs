@@ -12,6 +12,7 @@ use super::attach::Tracer;
 use super::error::KernelError;
 use super::pins::PinBase;
 use super::places::RefusedPlace;
+use super::preemption;
 use super::self_check::Canary;
 
 /// A set of hooks.
@@ -105,6 +106,17 @@ pub struct TierPreference {
     pub forced: Option<Tier>,
     /// None of these.
     pub excluded: Vec<Tier>,
+    /// What a test has made worse.
+    pub handicap: Handicap,
+}
+
+/// What a test makes worse, to show what the agent then says; nothing for an agent that is used.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Handicap {
+    /// How many files with a finding the kernel has room for, the canary included.
+    pub findings: Option<u32>,
+    /// Two fields by their paths in BTF: the first is looked for where the second lies.
+    pub misread: Option<(String, String)>,
 }
 
 /// Why a tier is not used.
@@ -202,7 +214,17 @@ fn attach(
             });
             continue;
         }
-        match Tracer::attach(tier, canary, base) {
+        if tier == Tier::B && preference.forced != Some(tier) && preemption::happens() {
+            rejections.push(Rejection {
+                tier,
+                reason:
+                    "this kernel interrupts tasks that work in it, and runs no fexit program on a processor \
+                         while one of them waits inside it"
+                        .to_owned(),
+            });
+            continue;
+        }
+        match Tracer::attach(tier, canary, base, &preference.handicap) {
             Ok((tracer, latency)) => return Ok(chosen(tracer, latency, rejections, false)),
             Err(error) => {
                 // With the verifier's log, which may be long.
@@ -292,6 +314,7 @@ mod tests {
         let preference = TierPreference {
             forced: None,
             excluded: Tier::ALL.to_vec(),
+            handicap: Handicap::default(),
         };
         let Err(KernelError::NoTier(rejections)) = start(&preference, &canary) else {
             panic!("a tier was used")

@@ -44,7 +44,12 @@ pub(super) fn integration(context: &Context<'_>) -> Result<Outcome> {
 }
 
 pub(super) fn kernel_here(context: &Context<'_>) -> Result<Outcome> {
-    outcome::of(command(context, KERNEL)?.env(coverage::SWITCH, coverage::here(context)))
+    let mut tests = command(context, KERNEL)?;
+    tests.env(coverage::SWITCH, coverage::here(context));
+    if context.options.full {
+        tests.env("LAYERWATCH_TEST_FULL", "1");
+    }
+    outcome::of(&mut tests)
 }
 
 /// The command that runs a suite with the run's filter.

@@ -14,12 +14,13 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 39] = [
+const INSTALLED: [&str; 41] = [
     "acl",
     "age",
     "apache2-utils",
     "bind9-utils",
     "binutils",
+    "btrfs-progs",
     "buildah",
     "busybox-static",
     "curl",
@@ -53,6 +54,7 @@ const INSTALLED: [&str; 39] = [
     "util-linux",
     "whois",
     "wireguard-tools",
+    "xfsprogs",
     "xz-utils",
 ];
 

@@ -25,7 +25,16 @@ use crate::{apt, files, say};
 const BOOTS: usize = 3;
 
 /// Loaded in every machine: disks, and the file systems that containers use.
-const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "ext4", "overlay", "fuse"];
+const MODULES: [&str; 8] = [
+    "virtio_pci",
+    "virtio_blk",
+    "ext4",
+    "overlay",
+    "fuse",
+    "loop",
+    "xfs",
+    "btrfs",
+];
 
 /// What `cargo xtask vm` takes.
 #[derive(Debug, clap::Args)]

@@ -24,13 +24,24 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
         let built = executable_in(&messages, name).with_context(|| format!("Cargo built no {name}"))?;
         programs.push((built, name.to_owned()));
     }
-    // One of the reader's ways, where it is installed.
-    programs.extend(process::find(FUSE_OVERLAY).map(|path| (path, FUSE_OVERLAY.to_owned())));
+    let of_host = FROM_HOST
+        .into_iter()
+        .filter_map(|name| Some((process::find(name)?, name.to_owned())));
+    programs.extend(of_host);
     Ok(programs)
 }
 
-/// An overlay in user space.
-const FUSE_OVERLAY: &str = "fuse-overlayfs";
+/// Programs of the host that the tests start, where they are installed: an overlay in user space, what makes file systems,
+/// and what gives the agent the rights of a service.
+const FROM_HOST: [&str; 7] = [
+    "btrfs",
+    "fuse-overlayfs",
+    "install",
+    "mke2fs",
+    "mkfs.btrfs",
+    "mkfs.xfs",
+    "setpriv",
+];
 
 /// Builds the kernel tests and what they call; Cargo's messages.
 fn kernel_tests(workspace: &Workspace) -> Result<String> {

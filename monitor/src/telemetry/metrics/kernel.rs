@@ -53,6 +53,7 @@ pub(super) struct KernelMetrics {
     hooks: BTreeMap<Hook, OnceLock<HookCells>>,
     canary_seen: Gauge,
     canary_latency: Gauge,
+    unwatched: IntGauge,
 }
 
 impl KernelMetrics {
@@ -99,6 +100,14 @@ impl KernelMetrics {
                     "Time from the last canary open to its event in the agent.",
                 ),
             )?,
+            unwatched: register(
+                registry,
+                "layerwatch_unwatched_inodes",
+                IntGauge::new(
+                    "layerwatch_unwatched_inodes",
+                    "Files and directories that are to be watched and do not fit the kernel's maps.",
+                ),
+            )?,
         })
     }
 
@@ -141,6 +150,10 @@ impl KernelMetrics {
     pub(super) fn canary(&self, time: jiff::Timestamp, latency: std::time::Duration) {
         self.canary_seen.set(seconds(time));
         self.canary_latency.set(latency.as_secs_f64());
+    }
+
+    pub(super) fn unwatched(&self, count: usize) {
+        self.unwatched.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The hook's members, made when it is first named.

@@ -118,6 +118,11 @@ impl Metrics {
         self.kernel.canary(time, latency);
     }
 
+    /// How many inodes are to be watched and are not.
+    pub fn unwatched(&self, count: usize) {
+        self.kernel.unwatched(count);
+    }
+
     /// A stage did this with so many events; for a loss use [`Metrics::stage_dropped`].
     pub fn stage(&self, stage: Stage, outcome: StageOutcome, count: u64) {
         self.plane.stage(stage, outcome, count);

@@ -3,6 +3,8 @@
 //!
 //! Each test has a BPF file system of its own, so that pins of tests that run side by side stay apart.
 
+mod unit;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +16,7 @@ use layerwatch_tests::{output, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::agent::{Store, key};
+use crate::agent::Store;
 use crate::fixture::{Mounted, USER, cat_as, detached, directory, emulated};
 
 /// Findings that are read, each once: as many as a layer may report, and fewer where the processor is emulated.
@@ -31,23 +33,19 @@ fn deadline() -> Duration {
 }
 
 /// A store with many findings in its upper layer, and a BPF file system.
-struct Host {
-    directory: tempfile::TempDir,
-    store: Store,
-    bpf: PathBuf,
+pub(crate) struct Host {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) store: Store,
+    pub(crate) bpf: PathBuf,
     // Unmounted before the directory goes.
     _mounted: Mounted,
 }
 
 impl Host {
-    fn new(findings: usize) -> Result<Self> {
+    pub(crate) fn new(findings: usize) -> Result<Self> {
         let directory = directory()?;
         let store = Store::write(&directory.path().join("store"))?;
-        let keys = store.diff(&store.upper).join("keys");
-        std::fs::create_dir(&keys)?;
-        for number in 0..findings {
-            std::fs::write(keys.join(format!("{number:05}.key")), key(number))?;
-        }
+        store.with_keys(findings)?;
         let bpf = directory.path().join("bpf");
         std::fs::create_dir(&bpf)?;
         let mounted = Mounted::file_system("bpf", &bpf)?;
@@ -61,18 +59,18 @@ impl Host {
 
     /// An agent that keeps ring, maps and links; each has its own log and the same state.
     fn agent(&self) -> Result<Agent> {
+        self.agent_by(&Agent::binary()?, &["run"])
+    }
+
+    /// The same, started by another program: the verb has the agent in it.
+    pub(crate) fn agent_by(&self, program: &Path, verb: &[&str]) -> Result<Agent> {
         let pins = format!("watch.pin_directory={}", self.bpf.join("layerwatch").display());
         let mut switches = vec!["--set", "watch.outlive=true", "--set", &pins];
         if detached() {
             switches.push("--test-detach-open-hook");
         }
-        Agent::start_on(
-            &Agent::binary()?,
-            &self.store.root,
-            &self.directory.path().join("agent"),
-            &["run"],
-            &switches,
-        )
+        let at = self.directory.path().join("agent");
+        Agent::start_on(program, &self.store.root, &at, verb, &switches)
     }
 
     /// An agent that has told of a read: it sees what it should.
@@ -99,7 +97,7 @@ impl Host {
     }
 
     /// What is pinned, below the agent's directory.
-    fn pinned(&self) -> Result<Vec<PathBuf>> {
+    pub(crate) fn pinned(&self) -> Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         let mut todo = vec![self.bpf.clone()];
         while let Some(directory) = todo.pop() {

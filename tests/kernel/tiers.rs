@@ -1,0 +1,79 @@
+//! The agent says which tier it came to and why it took no better one: in its log, in a metric, and by `doctor`.
+//!
+//! On Linux 5.10 an LSM program attaches and never fires; there the reason must be that the canary was not seen.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use layerwatch::kernel::{self, Canary, Rejection};
+use layerwatch_tests::scene::Agent;
+use layerwatch_tests::{output, wait_until};
+use serde_json::Value;
+
+use crate::agent::{Store, watching};
+use crate::fixture::{USER, cat_as, detached, directory, preference};
+
+/// What `doctor` says of the checks of this name.
+fn doctor(directory: &Path, name: &str) -> Result<Vec<String>> {
+    let mut command = Command::new(Agent::binary()?);
+    let state = format!("state_directory={}", directory.display());
+    command.args(["doctor", "-o", "json", "--set", &state]);
+    if let Some(tier) = preference().forced {
+        command.args(["--tier", &tier.as_str().to_lowercase()]);
+    }
+    let said = output(&mut command)?.stdout;
+    let said: Value = serde_json::from_slice(&said).context("doctor's JSON")?;
+    let checks = said["checks"].as_array().context("no checks")?;
+    let of_name = checks.iter().filter(|check| check["name"] == name);
+    Ok(of_name
+        .filter_map(|check| check["detail"].as_str().map(str::to_owned))
+        .collect())
+}
+
+#[test]
+fn the_agent_says_which_tier_it_came_to_and_why() -> Result<()> {
+    let directory = directory()?;
+    let canary = Canary::create(directory.path())?;
+    let (tracer, choice) = kernel::start(&preference(), &canary)?;
+    drop(tracer);
+    let lands = std::env::var("LAYERWATCH_TEST_LANDS").ok();
+    if lands.as_deref() == Some("B") && preference().forced.is_none() {
+        let reasons: Vec<_> = choice.rejections.iter().map(|one| one.reason.as_str()).collect();
+        assert_eq!(reasons, ["attached, but the canary was not seen within 3 s"]);
+    }
+
+    let store = Store::write(&directory.path().join("store"))?;
+    let agent = watching(&store, directory.path(), &["run"])?;
+    let tier = choice.tier.as_str();
+    let metric = format!("layerwatch_tier_info{{tier=\"{tier}\"}}");
+    assert_eq!(agent.metric(&metric), Some(1.0), "{metric}");
+    let log = agent.log();
+    let line = format!("kernel programs attached tier={tier:?}");
+    ensure!(log.contains(&line), "the log has no {line:?}: {log}");
+    for Rejection { tier, reason } in &choice.rejections {
+        let line = format!("tier not used tier={tier} reason={reason:?}");
+        ensure!(log.contains(&line), "the log has no {line:?}: {log}");
+    }
+    let used = doctor(directory.path(), "tier")?;
+    ensure!(
+        used.len() == 1 && used[0].starts_with(&format!("{tier} (")),
+        "doctor: {used:?}"
+    );
+    let reasons = choice
+        .rejections
+        .iter()
+        .map(|one| format!("{}: {}", one.tier, one.reason));
+    assert_eq!(
+        doctor(directory.path(), "tier not used")?,
+        reasons.collect::<Vec<_>>()
+    );
+
+    // And it works: what it came to is seen to fire.
+    cat_as(USER, &store.diff(&store.lower).join("etc/direct.key"))?;
+    let deadline = Duration::from_secs(if detached() { 3 } else { 60 });
+    let alerts = || agent.of_kind("alert").ok().filter(|alerts| !alerts.is_empty());
+    wait_until("an alert", deadline, alerts).with_context(|| agent.log())?;
+    Ok(())
+}

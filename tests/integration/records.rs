@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use layerwatch::model::{
-    AccessReport, Alert, AlertKind, ArrivalKind, Category, Confidence, ContainerReport, Digest, Engine,
-    Exposure, FindingReport, Fingerprint, Gate, Grade, ImageId, ImageReport, LayerId, LayerReport, Operation,
-    ProcessReport, Provenance, PullReport, Reader, Record, RecordKind, RuleId, Sanction, Severity,
-    StateReport, StoreId, SubjectReport, TrustReport, Via,
+    AccessReport, Alert, AlertKind, ArrivalKind, Bypass, Category, Cause, Confidence, ContainerReport,
+    Digest, Engine, ExposedReport, Exposure, FindingReport, Fingerprint, Gate, Grade, ImageId, ImageReport,
+    LayerId, LayerReport, Means, Operation, ProcessReport, Provenance, PullReport, Reader, Record,
+    RecordKind, RuleId, Sanction, Severity, StateReport, StoreId, SubjectReport, TrustReport, Via,
 };
 use layerwatch_tests::root;
 use serde_json::Value;
@@ -77,6 +77,19 @@ fn exposure() -> Exposure {
         opened_by: Some(gate("/var/lib/containers/storage", 0o755)),
         remedy: Some("chmod 0700 /var/lib/containers/storage".to_owned()),
         uncertain: vec!["/mnt: permission denied".to_owned()],
+        excepted: vec![Reader::Group { gid: 0 }],
+        bypasses: vec![Bypass {
+            reader: Reader::Group { gid: 6 },
+            by: Means::Device,
+            via: "/dev/vda".to_owned(),
+            root_equivalent: true,
+        }],
+        exposed_to: vec![Reader::World],
+        cause: Some(Cause {
+            cve: Some("CVE-2021-41091".to_owned()),
+            text: "Docker 20.10.3 to 20.10.8 made its directories so.".to_owned(),
+        }),
+        security_modules: vec!["selinux".to_owned()],
     }
 }
 
@@ -134,6 +147,30 @@ fn state(alert: AlertKind, detail: &str) -> RecordKind {
         alert,
         active: true,
         detail: detail.to_owned(),
+        exposed: None,
+    })
+}
+
+fn exposed(kind: AlertKind) -> RecordKind {
+    let report = ExposedReport {
+        store: StoreId::new("overlay@/var/lib/containers/storage"),
+        engine: Engine::ContainersStorage,
+        component: "/var/lib/containers/storage".into(),
+        exposed_to: vec![Reader::World],
+        findings: 2,
+        severity: Severity::Critical,
+        images: vec!["registry.example/shop/api:1.4".to_owned()],
+        cve: Some("CVE-2021-41091".to_owned()),
+        cause: Some("Docker 20.10.3 to 20.10.8 made its directories so.".to_owned()),
+        remedy: Some("chmod 700 /var/lib/containers/storage".to_owned()),
+        security_modules: vec!["selinux".to_owned()],
+    };
+    RecordKind::State(StateReport {
+        time: "2026-03-04T05:06:07Z".parse().unwrap(),
+        alert: kind,
+        active: true,
+        detail: report.sentence(),
+        exposed: Some(report),
     })
 }
 
@@ -152,6 +189,7 @@ fn of_kind(kind: AlertKind) -> RecordKind {
             images: Vec::new(),
             ..read(kind)
         }),
+        AlertKind::SensitiveLayerExposed => exposed(kind),
         AlertKind::MonitorBlind => state(kind, "hook fexit-file-open does not fire"),
         AlertKind::EventsLost => state(kind, "17 events lost: ring-full"),
         AlertKind::CoverageGap => state(kind, "12 inodes do not fit the kernel's maps and are not watched"),

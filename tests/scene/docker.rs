@@ -3,14 +3,13 @@
 //! Invariant: it runs in a mount namespace of its own, so that its mounts go with it, and with an empty `/run`, so that
 //! it starts its own containerd and leaves nothing there; it has no network. Used by the integration tests.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
-use super::Scene;
+use super::{Scene, find_in_layers, open_way};
 use crate::{Process, output, tool};
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -91,29 +90,12 @@ impl Docker {
 
     /// The files of this name in the layers' content.
     pub fn find(&self, path_in_layer: &str) -> Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for layer in std::fs::read_dir(self.layers()).context("list the layers")? {
-            let file = layer?.path().join("diff").join(path_in_layer);
-            if std::fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
-                found.push(file);
-            }
-        }
-        Ok(found)
-    }
-
-    fn layers(&self) -> PathBuf {
-        self.root().join(self.driver)
+        find_in_layers(&self.root(), self.driver, path_in_layer)
     }
 
     /// Opens the way to every layer for every user, as Docker 20.10.3 to 20.10.8 had it.
     pub fn misconfigure(&self) -> Result<()> {
-        let layers = std::fs::read_dir(self.layers())?.collect::<Result<Vec<_>, _>>()?;
-        let layers = layers.iter().map(std::fs::DirEntry::path);
-        for directory in [self.root(), self.layers()].into_iter().chain(layers) {
-            std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o711))
-                .with_context(|| format!("open {}", directory.display()))?;
-        }
-        Ok(())
+        open_way(&self.root(), self.driver)
     }
 }
 

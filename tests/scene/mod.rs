@@ -23,11 +23,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Where the key lies in layer 1.
 pub const KEY: &str = "etc/secret.key";
 
-/// A containers/storage overlay store.
+/// A containers/storage store.
 #[derive(Debug, Clone)]
 pub struct Store {
     directory: PathBuf,
     name: &'static str,
+    driver: &'static str,
 }
 
 impl Store {
@@ -44,7 +45,7 @@ impl Store {
             .arg(self.root())
             .arg("--runroot")
             .arg(self.directory.join(format!("{}-run", self.name)))
-            .args(["--storage-driver", "overlay"]);
+            .args(["--storage-driver", self.driver]);
         command
     }
 
@@ -78,29 +79,51 @@ impl Store {
         Ok(())
     }
 
-    /// The files of this name in the layers' content, below every `diff` directory.
+    /// The files of this name in the layers' content.
     pub fn find(&self, path_in_layer: &str) -> Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for layer in std::fs::read_dir(self.root().join("overlay")).context("list the layers")? {
-            let file = layer?.path().join("diff").join(path_in_layer);
-            if std::fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
-                found.push(file);
-            }
-        }
-        Ok(found)
+        find_in_layers(&self.root(), self.driver, path_in_layer)
     }
 
     /// Opens the way to every layer for every user, as a `chmod` in a hurry does.
     pub fn misconfigure(&self) -> Result<()> {
-        let overlay = self.root().join("overlay");
-        let layers = std::fs::read_dir(&overlay)?.collect::<Result<Vec<_>, _>>()?;
-        let layers = layers.iter().map(std::fs::DirEntry::path);
-        for directory in [self.root(), overlay.clone()].into_iter().chain(layers) {
-            std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o711))
-                .with_context(|| format!("open {}", directory.display()))?;
-        }
-        Ok(())
+        open_way(&self.root(), self.driver)
     }
+}
+
+/// The layers' directories of a store, and what leads to content in each.
+fn layers_of(root: &Path, driver: &str) -> (PathBuf, &'static str) {
+    match driver {
+        "vfs" => (root.join("vfs/dir"), ""),
+        driver => (root.join(driver), "diff"),
+    }
+}
+
+fn find_in_layers(root: &Path, driver: &str, path_in_layer: &str) -> Result<Vec<PathBuf>> {
+    let (layers, content) = layers_of(root, driver);
+    let mut found = Vec::new();
+    for layer in std::fs::read_dir(layers).context("list the layers")? {
+        let file = layer?.path().join(content).join(path_in_layer);
+        if std::fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
+            found.push(file);
+        }
+    }
+    Ok(found)
+}
+
+fn open_way(root: &Path, driver: &str) -> Result<()> {
+    let (layers, _) = layers_of(root, driver);
+    let mut directories = vec![root.to_owned(), layers.clone()];
+    if driver == "vfs" {
+        directories.push(root.join("vfs"));
+    }
+    for layer in std::fs::read_dir(&layers)? {
+        directories.push(layer?.path());
+    }
+    for directory in directories {
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o711))
+            .with_context(|| format!("open {}", directory.display()))?;
+    }
+    Ok(())
 }
 
 impl Drop for Scene {
@@ -125,19 +148,25 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// An empty scene.
+    /// An empty scene with overlay stores.
     pub fn new() -> Result<Self> {
+        Self::with_driver("overlay")
+    }
+
+    /// An empty scene whose watched store has a driver.
+    pub fn with_driver(driver: &'static str) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("layerwatch-")
             .tempdir_in("/var/tmp")?;
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
-        let store = |name| Store {
+        let store = |name, driver| Store {
             directory: directory.path().to_owned(),
             name,
+            driver,
         };
         let scene = Self {
-            build: store("build"),
-            store: store("graph"),
+            build: store("build", "overlay"),
+            store: store("graph", driver),
             registry: None,
             directory,
         };

@@ -175,6 +175,7 @@ impl Housekeeping {
             alert,
             active,
             detail: detail.to_owned(),
+            exposed: None,
         };
         self.shared.sinks.emit(&Record::new(RecordKind::State(state)));
     }

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::enrich::start_ticks;
 use crate::kernel::{WatchMaps, WatchSet};
 use crate::knowledge::Knowledge;
-use crate::model::{AlertKind, Record, RecordKind, StateReport};
+use crate::model::{AlertKind, ExposedReport, Record, RecordKind, StateReport};
 use crate::pulls::PullSignal;
 use crate::survey::{self, Happening, Outputs, Survey, SurveyTask};
 use crate::telemetry::happenings::{KnowledgeBuilt, KnowledgeFailed, chain};
@@ -102,10 +102,23 @@ impl Gap {
                 alert: AlertKind::CoverageGap,
                 active: unwatched > 0,
                 detail,
+                exposed: None,
             };
             shared.sinks.emit(&Record::new(RecordKind::State(state)));
         }
     }
+}
+
+/// Says that a store is open to somebody, or is no longer.
+fn exposed(shared: &Shared, report: &ExposedReport, active: bool) {
+    let state = StateReport {
+        time: now(),
+        alert: AlertKind::SensitiveLayerExposed,
+        active,
+        detail: report.sentence(),
+        exposed: Some(report.clone()),
+    };
+    shared.sinks.emit(&Record::new(RecordKind::State(state)));
 }
 
 /// Tells the kernel programs to leave out the scan worker, a child of this process. With its start, since the programs may
@@ -168,6 +181,7 @@ fn report(shared: &Shared, happening: &Happening<'_>) {
             );
             shared.metrics.knowledge_failed(KnowledgePart::Catalog);
         }
+        Happening::Exposed { report, active } => exposed(shared, report, *active),
         Happening::Unwatched { detail } => {
             tracing::warn!(detail, "changes of a store may be noticed late");
             shared.metrics.knowledge_failed(KnowledgePart::Catalog);

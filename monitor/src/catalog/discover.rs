@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::marks::{StoreRoot, recognise};
 use super::mounts::{Mount, MountTable};
 use super::problem::{Problem, ProblemKind, chain};
-use super::{Host, HostError, engine_config};
+use super::{Host, HostError, engine_config, homes};
 use crate::model::{Driver, Engine};
 
 /// Rootful defaults and well-known places: containers/storage, then engines that embed something of their own.
@@ -67,27 +67,41 @@ fn unreachable(candidate: &Path, error: &HostError) -> Problem {
     Problem::new(kind, candidate, "find the store", &chain(error))
 }
 
+/// The drivers of each engine whose stores are read.
+const KINDS: [(Engine, &[Driver]); 2] = [
+    (Engine::ContainersStorage, &[Driver::Overlay, Driver::Vfs]),
+    (Engine::Docker, &[Driver::Overlay2, Driver::Vfs]),
+];
+
 /// The roots at which a store of a kind that is read may appear later: configured, in configuration files, default.
 pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<StoreRoot> {
-    let at = |engine, driver| move |path| StoreRoot { path, engine, driver };
-    let of_storage = at(Engine::ContainersStorage, Driver::Overlay);
-    let of_docker = at(Engine::Docker, Driver::Overlay2);
-    if !configured.is_empty() {
-        // Whoever names a root does not say which kind it is.
-        let roots = once_each(configured.to_vec());
-        let both = roots
-            .into_iter()
-            .flat_map(|root| [of_storage(root.clone()), of_docker(root)]);
-        return both.collect();
+    let mut expected = Vec::new();
+    for (engine, drivers) in KINDS {
+        // Whoever configures a root does not say which kind it is.
+        let roots = if configured.is_empty() {
+            default_roots(host, engine)
+        } else {
+            configured.to_vec()
+        };
+        for path in once_each(roots) {
+            expected.extend(drivers.iter().map(|&driver| StoreRoot {
+                path: path.clone(),
+                engine,
+                driver,
+            }));
+        }
     }
-    let mut storage = engine_config::storage_roots(host, &mut Vec::new());
-    storage.push(PathBuf::from(DEFAULT_ROOT));
-    let mut docker = engine_config::docker_roots(host, &mut Vec::new());
-    docker.push(PathBuf::from(DOCKER_ROOT));
-    let storage = once_each(storage).into_iter().map(of_storage);
-    storage
-        .chain(once_each(docker).into_iter().map(of_docker))
-        .collect()
+    expected
+}
+
+fn default_roots(host: &Host, engine: Engine) -> Vec<PathBuf> {
+    let (mut roots, last) = match engine {
+        Engine::ContainersStorage => (engine_config::storage_roots(host, &mut Vec::new()), DEFAULT_ROOT),
+        Engine::Docker => (engine_config::docker_roots(host, &mut Vec::new()), DOCKER_ROOT),
+        Engine::Containerd => return Vec::new(),
+    };
+    roots.push(PathBuf::from(last));
+    roots
 }
 
 fn candidates(
@@ -111,6 +125,7 @@ fn candidates(
     roots.extend(engine_config::containerd_roots(host, problems));
     roots.extend(KNOWN_ROOTS.iter().map(PathBuf::from));
     roots.extend(remapped);
+    roots.extend(homes::roots(host, mounts));
     roots.extend(mounts.mounts.iter().flat_map(|mount| roots_of_mount(host, mount)));
     once_each(roots)
 }
@@ -293,7 +308,7 @@ mod tests {
             "/etc/docker/daemon.json={\"data-root\": \"/d\"}",
             "/d/image/btrfs",
             "/etc/containers/storage.conf=[storage]\ngraphroot='/s'",
-            "/s/vfs-layers",
+            "/s/btrfs-layers",
             "/s/overlay-layers",
             "/var/lib/rancher/k3s/agent/containerd/io.containerd.metadata.v1.bolt",
             "/var/lib/docker/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots",

@@ -63,7 +63,11 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
 
 /// The directory in which the layers' own directories lie.
 pub(super) fn home(driver: Driver) -> &'static str {
-    driver.as_str()
+    match driver {
+        Driver::Vfs => "vfs/dir",
+        Driver::Btrfs => "btrfs/subvolumes",
+        Driver::Overlay | Driver::Overlay2 | Driver::Zfs => driver.as_str(),
+    }
 }
 
 /// Where a layer's content lies in its own directory.

@@ -15,11 +15,12 @@ use crate::model::{Driver, Engine};
 const MARKS: &[(&str, Mark)] = &[
     ("overlay-layers", Read(ContainersStorage, Driver::Overlay)),
     ("overlay-images", Read(ContainersStorage, Driver::Overlay)),
-    ("vfs-layers", NotYet("containers/storage with driver vfs")),
+    ("vfs-layers", Read(ContainersStorage, Driver::Vfs)),
+    ("vfs-images", Read(ContainersStorage, Driver::Vfs)),
     ("btrfs-layers", NotYet("containers/storage with driver btrfs")),
     ("zfs-layers", NotYet("containers/storage with driver zfs")),
     ("image/overlay2", Read(Docker, Driver::Overlay2)),
-    ("image/vfs", NotYet("Docker with driver vfs")),
+    ("image/vfs", Read(Docker, Driver::Vfs)),
     ("image/btrfs", NotYet("Docker with driver btrfs")),
     ("image/zfs", NotYet("Docker with driver zfs")),
     (

@@ -8,10 +8,13 @@
 mod arrivals;
 mod backing;
 mod containers_storage;
+mod copies;
 mod describe;
 mod discover;
 mod docker;
 mod engine_config;
+mod find;
+mod homes;
 mod host;
 mod index;
 mod layer_list;
@@ -31,6 +34,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use arrivals::{Arrival, arrivals};
+pub use find::{EntryKind, Found, Hit, Pattern};
 pub use host::{Host, HostError};
 pub use layout::Entries;
 pub use lookup::Location;
@@ -38,7 +42,7 @@ pub use problem::{Problem, ProblemKind};
 pub use watch::{StoreEvent, StoreWatch, Target, UnwatchedReason, WatchError, targets};
 
 use self::marks::StoreRoot;
-use self::mounts::MountTable;
+pub(crate) use self::mounts::{Mount, MountTable};
 use self::problem::Problems;
 use self::reading::{Contents, Reading};
 use crate::model::{Engine, Image, Layer, LayerKey, RawDevice, Store};

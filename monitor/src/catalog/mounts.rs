@@ -15,6 +15,10 @@ const TABLE_LIMIT: u64 = 16 << 20;
 /// One mount.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Mount {
+    /// The file system's number, `major:minor`, as the kernel writes it.
+    pub(crate) device: Vec<u8>,
+    /// The directory of the file system that is mounted.
+    pub(crate) root: PathBuf,
     /// Where it is mounted, as this process sees it.
     pub(crate) point: PathBuf,
     /// The file system's name, such as `ext4`.
@@ -33,7 +37,12 @@ pub(crate) struct MountTable {
 
 impl MountTable {
     pub(crate) fn read() -> Result<Self, BoundedError> {
-        bounded::read(Path::new("/proc/self/mountinfo"), TABLE_LIMIT).map(|bytes| Self::parse(&bytes))
+        Self::read_from(Path::new("/proc/self/mountinfo"))
+    }
+
+    /// The table in a process's `mountinfo`.
+    pub(crate) fn read_from(file: &Path) -> Result<Self, BoundedError> {
+        bounded::read(file, TABLE_LIMIT).map(|bytes| Self::parse(&bytes))
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Self {
@@ -52,7 +61,8 @@ impl MountTable {
         self.of(path).map(|mount| mount.source.as_path())
     }
 
-    fn of(&self, path: &Path) -> Option<&Mount> {
+    /// The mount that `path` (absolute, without links) is on.
+    pub(crate) fn of(&self, path: &Path) -> Option<&Mount> {
         // Of two mounts on one point the later one is on top.
         self.mounts
             .iter()
@@ -63,13 +73,17 @@ impl MountTable {
 
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|b| *b == b' ');
-    let point = fields.nth(4)?;
+    let device = fields.nth(2)?;
+    let root = fields.next()?;
+    let point = fields.next()?;
     // Any number of optional fields, then a lone dash.
     let filesystem = fields.by_ref().skip_while(|field| *field != b"-").nth(1)?;
     let source = fields.next()?;
     let super_options = fields.next()?;
     let path = |field| PathBuf::from(OsString::from_vec(unescape_octal(field)));
     Some(Mount {
+        device: device.to_vec(),
+        root: path(root),
         point: path(point),
         source: path(source),
         filesystem: String::from_utf8_lossy(filesystem).into_owned(),

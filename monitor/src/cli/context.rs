@@ -11,6 +11,7 @@ use super::output::note;
 use crate::app;
 use crate::catalog::{self, Catalog, Host, Problem};
 use crate::config::{self, Config, FlagOverrides};
+use crate::exposure::{Processes, Surroundings};
 use crate::knowledge::HostFacts;
 use crate::survey::Survey;
 
@@ -76,6 +77,11 @@ impl Context {
             app::scan_cache(&config),
         ))
     }
+}
+
+/// What decides who can read, as it is now.
+pub(super) fn surroundings(host: &Host, catalog: &Catalog) -> Surroundings {
+    Surroundings::look(host, catalog, &Processes::look(host))
 }
 
 /// Problems as warnings.

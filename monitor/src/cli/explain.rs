@@ -1,20 +1,24 @@
 //! `layerwatch explain`: what a path is, wherever it is mounted.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 
-use super::context::{Context, block_on};
+use super::context::{Context, block_on, surroundings};
 use super::exit::Done;
 use super::output::{Output, OutputArguments};
 use super::scan::FindingRow;
 use super::tone::Entry;
 use crate::app;
-use crate::exposure;
+use crate::catalog::Catalog;
+use crate::exposure::Whose;
+use crate::knowledge::Knowledge;
 use crate::model::text::printable;
-use crate::model::{Exposure, ImageReport, Layer, Place, Store, Verdict, Visibility};
+use crate::model::{Exposure, ImageReport, Layer, LayerId, Place, Store, Verdict, Visibility};
+use crate::survey;
 
 /// Flags of `explain`.
 #[derive(Debug, Args)]
@@ -31,7 +35,10 @@ struct Explanation {
     path: String,
     path_in_layer: String,
     store: Store,
+    /// The layer that the file came with.
     layer: Layer,
+    /// The layer in whose directory the path lies; another one where layers are copies of the whole tree.
+    held_in: LayerId,
     images: Vec<ImageExplained>,
     findings: Vec<FindingRow>,
     exposure: Exposure,
@@ -69,17 +76,17 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
             path.display()
         )
     })?;
-    let layer = catalog
+    let held_in = catalog
         .layer(&location.layer)
-        .context("the layer left its store")?
-        .clone();
+        .context("the layer left its store")?;
+    let layer = catalog.origin(held_in, &location.path_in_layer).clone();
     let store = catalog
         .store(&location.layer.store)
         .context("the store is gone")?
         .clone();
     let mut survey = context.survey()?;
     survey.refresh().await?;
-    survey.scan_layer(&layer).await?;
+    survey.scan_layer(held_in).await?;
     let knowledge = survey.snapshot(app::now()).await?;
     let in_path =
         |place: &Place| matches!(place, Place::File { path, .. } if *path == location.path_in_layer);
@@ -88,37 +95,43 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
         .findings
         .iter()
         .filter(|known| in_path(&known.finding.place));
-    let above = |image| -> Vec<(crate::model::LayerId, &std::path::Path)> {
-        let layers = catalog.layers_above(image, &location.layer).into_iter();
-        layers
-            .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
-            .collect()
-    };
-    let images = catalog
-        .images_of(&location.layer)
-        .into_iter()
-        .map(|place| ImageExplained {
-            image: crate::knowledge::image_report(place.image),
-            position: place.position,
-            layers: place.image.layers.len(),
-            visibility: crate::scan::visibility(&location.path_in_layer, &above(place.image), &|_, _| false),
-            trust: knowledge
-                .parts()
-                .verdicts
-                .iter()
-                .filter(|known| known.store == place.image.store && known.image == place.image.id)
-                .map(|known| known.verdict.clone())
-                .collect(),
-        });
     Ok(Explanation {
         path: printable(path.as_os_str().as_encoded_bytes()).to_string(),
         path_in_layer: printable(&location.path_in_layer).to_string(),
-        images: images.collect(),
+        images: images(&catalog, &knowledge, &layer, &location.path_in_layer),
+        held_in: held_in.key.layer.clone(),
         findings: found.map(|known| FindingRow::known(known, &knowledge)).collect(),
-        exposure: exposure::of_path(&host, &path),
+        exposure: surroundings(&host, &catalog).of(
+            &path,
+            Whose {
+                store: Some(&store),
+                in_layer: Some(std::path::Path::new(std::ffi::OsStr::from_bytes(
+                    &location.path_in_layer,
+                ))),
+            },
+        ),
         store,
         layer,
     })
+}
+
+/// The layer in each image that contains it.
+fn images(catalog: &Catalog, knowledge: &Knowledge, layer: &Layer, path: &[u8]) -> Vec<ImageExplained> {
+    let places = catalog.images_of(&layer.key).into_iter();
+    let explained = places.map(|place| ImageExplained {
+        image: crate::knowledge::image_report(place.image),
+        position: place.position,
+        layers: place.image.layers.len(),
+        visibility: survey::visibility(catalog, place.image, layer, path, &|_, _| false),
+        trust: knowledge
+            .parts()
+            .verdicts
+            .iter()
+            .filter(|known| known.store == place.image.store && known.image == place.image.id)
+            .map(|known| known.verdict.clone())
+            .collect(),
+    });
+    explained.collect()
 }
 
 fn rows(explanation: &Explanation) -> Vec<Vec<Entry>> {
@@ -135,23 +148,11 @@ fn rows(explanation: &Explanation) -> Vec<Vec<Entry>> {
                 .as_ref()
                 .map_or(Entry::plain("-"), Entry::plain),
         ),
-        row("readable by", Entry::readers([&explanation.exposure])),
     ];
-    if let Some(gate) = &explanation.exposure.closed_by {
-        rows.push(row(
-            "closed by",
-            Entry::plain(format!("{} ({:o})", gate.path.display(), gate.mode & 0o7777)),
-        ));
+    if explanation.held_in != explanation.layer.key.layer {
+        rows.push(row("in the copy", Entry::plain(&explanation.held_in)));
     }
-    if let Some(gate) = &explanation.exposure.opened_by {
-        rows.push(row(
-            "opened by",
-            Entry::plain(format!("{} ({:o})", gate.path.display(), gate.mode & 0o7777)),
-        ));
-    }
-    if let Some(remedy) = &explanation.exposure.remedy {
-        rows.push(row("close it with", Entry::outside(remedy)));
-    }
+    rows.extend(super::exposure::rows(&explanation.exposure));
     for image in &explanation.images {
         let name = image.image.name.as_deref().unwrap_or("<none>");
         let state = match &image.visibility {

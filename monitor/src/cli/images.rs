@@ -3,12 +3,12 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, surroundings};
 use super::exit::Done;
 use super::output::{Item, Output, OutputArguments};
 use super::tone::Entry;
-use crate::catalog::{Catalog, Host};
-use crate::exposure;
+use crate::catalog::Catalog;
+use crate::exposure::{Surroundings, Whose};
 use crate::model::{Exposure, Image, Verdict};
 use crate::trust::{self, TrustInputs};
 
@@ -50,22 +50,28 @@ impl Item for ImageRow {
 pub(super) fn images(context: &Context, output: OutputArguments) -> Result<Done> {
     let (host, catalog) = context.catalog()?;
     let inputs = TrustInputs::read(host.root());
+    let surroundings = surroundings(&host, &catalog);
     let rows: Vec<ImageRow> = catalog
         .images
         .iter()
-        .flat_map(|image| rows(image, &host, &catalog, &inputs))
+        .flat_map(|image| rows(image, &surroundings, &catalog, &inputs))
         .collect();
     Output::new(output).list(&rows, &catalog.problems)?;
     Ok(Done::Clean)
 }
 
-fn rows(image: &Image, host: &Host, catalog: &Catalog, inputs: &TrustInputs) -> Vec<ImageRow> {
+fn rows(
+    image: &Image,
+    surroundings: &Surroundings,
+    catalog: &Catalog,
+    inputs: &TrustInputs,
+) -> Vec<ImageRow> {
     let layers = image
         .layers
         .iter()
         .filter_map(|id| catalog.lent_layer(&image.store, id));
     let exposure: Vec<Exposure> = layers
-        .map(|layer| exposure::of_path(host, &layer.content))
+        .map(|layer| surroundings.of(&layer.content, Whose::store(catalog.store(&layer.key.store))))
         .collect();
     let Some(engine) = catalog.store(&image.store).map(|store| store.engine) else {
         return Vec::new();

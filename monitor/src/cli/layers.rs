@@ -3,11 +3,11 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, surroundings};
 use super::exit::Done;
 use super::output::{Item, Output, OutputArguments};
 use super::tone::Entry;
-use crate::exposure;
+use crate::exposure::Whose;
 use crate::model::{Exposure, ImageId, Layer, LayerState};
 
 /// A layer with its images.
@@ -59,6 +59,7 @@ impl Item for LayerRow {
 /// Lists the layers.
 pub(super) fn layers(context: &Context, output: OutputArguments) -> Result<Done> {
     let (host, catalog) = context.catalog()?;
+    let surroundings = surroundings(&host, &catalog);
     let rows: Vec<LayerRow> = catalog
         .layers
         .values()
@@ -72,7 +73,7 @@ pub(super) fn layers(context: &Context, output: OutputArguments) -> Result<Done>
                     position: place.position,
                 })
                 .collect(),
-            exposure: exposure::of_path(&host, &layer.content),
+            exposure: surroundings.of(&layer.content, Whose::store(catalog.store(&layer.key.store))),
             layer: layer.clone(),
         })
         .collect();

@@ -7,6 +7,8 @@ mod context;
 mod doctor;
 mod exit;
 mod explain;
+mod exposure;
+mod find;
 mod images;
 mod layers;
 mod manual;
@@ -66,8 +68,12 @@ enum Verb {
     Scan(scan::ScanArguments),
     /// What the scanner looks for: each rule, what it means and what to do
     Rules(rules::RulesArguments),
+    /// Who can read what, by which component of the way, and the command that closes it
+    Exposure(exposure::ExposureArguments),
     /// What a path is: store, layer, images, findings, who can read it, trust
     Explain(explain::ExplainArguments),
+    /// Where a file name lies in the cache: layer, position, images, shadowed or not
+    Find(find::FindArguments),
     /// Whether the agent can work here, and what to do if not
     Doctor(doctor::DoctorArguments),
     /// Check the configuration
@@ -98,7 +104,9 @@ pub fn main() -> ExitCode {
         Verb::Layers(output) => layers::layers(&context, output),
         Verb::Scan(verb) => scan::scan(&context, &verb),
         Verb::Rules(verb) => rules::rules(&context, &verb),
+        Verb::Exposure(verb) => exposure::exposure(&context, &verb),
         Verb::Explain(verb) => explain::explain(&context, &verb),
+        Verb::Find(verb) => find::find(&context, &verb),
         Verb::Doctor(verb) => doctor::doctor(&context, &verb),
         Verb::CheckConfig => settings::check(&context),
         Verb::Config(settings::ConfigVerb::Show(output)) => settings::show(&context, output),

@@ -3,11 +3,11 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::context::Context;
+use super::context::{Context, surroundings};
 use super::exit::Done;
 use super::output::{Item, Output, OutputArguments};
 use super::tone::Entry;
-use crate::exposure;
+use crate::exposure::Whose;
 use crate::model::{Exposure, Store};
 
 /// A store with what is in it.
@@ -52,6 +52,7 @@ impl Item for StoreRow {
 /// Lists the stores.
 pub(super) fn stores(context: &Context, output: OutputArguments) -> Result<Done> {
     let (host, catalog) = context.catalog()?;
+    let surroundings = surroundings(&host, &catalog);
     let rows: Vec<StoreRow> = catalog
         .stores
         .iter()
@@ -62,7 +63,7 @@ pub(super) fn stores(context: &Context, output: OutputArguments) -> Result<Done>
                 .iter()
                 .filter(|image| image.store == store.id)
                 .count(),
-            exposure: exposure::of_path(&host, &store.root),
+            exposure: surroundings.of(&store.root, Whose::store(Some(store))),
             store: store.clone(),
         })
         .collect();

@@ -73,6 +73,8 @@ impl Entry {
         let mut uncertain = false;
         for exposure in exposures {
             readers.extend(&exposure.readers);
+            let others = exposure.bypasses.iter().filter(|one| !one.root_equivalent);
+            readers.extend(others.map(|one| &one.reader));
             uncertain |= !exposure.uncertain.is_empty();
         }
         let (mut text, tone) = if readers.contains(&Reader::World) {
@@ -87,6 +89,18 @@ impl Entry {
             text.push_str(" (uncertain)");
         }
         Self::toned(text, tone)
+    }
+
+    /// To whom something is exposed, besides its owner and root's equals.
+    pub(super) fn exposed(readers: &[Reader]) -> Self {
+        match readers {
+            [] => Self::toned("nobody", Tone::Good),
+            readers if readers.contains(&Reader::World) => Self::toned("everyone", Tone::Bad),
+            readers => {
+                let names: Vec<String> = readers.iter().map(reader).collect();
+                Self::toned(names.join(", "), Tone::Bad)
+            }
+        }
     }
 
     pub(super) fn cell(self, colour: bool) -> Cell {

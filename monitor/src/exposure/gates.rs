@@ -1,114 +1,113 @@
-//! The component that an engine keeps closed and that is open, and the command that closes it.
+//! The component that an engine keeps closed and that is open, why it is, and the command that closes it.
 //!
-//! Invariant: a gate is named only when closing it takes readers away. The modes are those that containers/storage
-//! gives its directories in every release (storage/store.go, drivers/overlay/overlay.go), and Docker since 20.10.9
-//! (`daemon/daemon_unix.go`, daemon/graphdriver/overlay2/overlay.go). Called by `of_path`.
+//! Invariant: a gate is named only when closing it takes readers away. `layouts` says how the engines keep their
+//! directories. Called by `Surroundings`.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::layouts::{self, Gatekeeping};
 use super::readers::readers_of;
 use super::way::{Component, Way};
-use crate::model::Reader;
+use crate::catalog::Host;
 use crate::model::text::printable;
-
-/// A layout of a store below its root: the directory that tells it, and the mode of it and of its neighbours.
-struct Layout {
-    /// The name of the directory below the store's root.
-    home: &'static str,
-    /// What the directory two levels below it is called, if that tells the layout.
-    below: Option<&'static str>,
-    /// The mode of the root, of the home and of each entry of it.
-    mode: u32,
-}
-
-const LAYOUTS: &[Layout] = &[
-    Layout {
-        home: "overlay",
-        below: Some("diff"),
-        mode: 0o700,
-    },
-    Layout {
-        home: "overlay2",
-        below: Some("diff"),
-        mode: 0o710,
-    },
-    Layout {
-        home: "overlay-images",
-        below: None,
-        mode: 0o700,
-    },
-    Layout {
-        home: "overlay-layers",
-        below: None,
-        mode: 0o700,
-    },
-];
+use crate::model::{Cause, Gate, Reader};
 
 /// A component that should be closed further.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Opened<'a> {
-    pub(super) component: &'a Component,
-    /// The mode that the engine gives it.
-    mode: u32,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Opened {
+    pub(super) gate: Gate,
+    /// The command that closes it.
+    pub(super) remedy: String,
+    pub(super) cause: Option<Cause>,
 }
 
-/// The first gate whose closing leaves nobody, else the first whose closing leaves fewer.
-pub(super) fn opened_by<'a>(way: &'a Way, readers: &[Reader]) -> Option<Opened<'a>> {
-    if readers.is_empty() {
+/// How a gate can be closed.
+struct Closing {
+    /// The component closed.
+    closed: Component,
+    remedy: String,
+}
+
+/// The first gate whose closing leaves nobody but the `owner`, else the first whose closing leaves fewer.
+pub(super) fn opened_by(host: &Host, way: &Way, readers: &[Reader], owner: u32) -> Option<Opened> {
+    let strangers = |readers: &[Reader]| readers.iter().filter(|one| !is_owner(one, owner)).count();
+    if strangers(readers) == 0 {
         return None;
     }
-    let left_by = |index: usize, mode: u32| {
-        let mut closed = way.clone();
-        if let Some(component) = closed.components.get_mut(index) {
-            *component = component.with_mode(mode);
+    let keeping = layouts::of(host, way)?;
+    let left_by = |index: usize, closed: &Component| {
+        let mut way = way.clone();
+        if let Some(component) = way.components.get_mut(index) {
+            component.clone_from(closed);
         }
-        readers_of(&closed).readers
+        readers_of(&way).readers
     };
-    let (first, mode) = gates(way)?;
-    let gates = (first..first + 3).filter_map(|index| Some((index, way.components.get(index)?)));
-    let open = gates.filter(|(_, gate)| gate.mode & 0o777 & !mode != 0);
-    let closing: Vec<_> = open
-        .map(|(index, gate)| (gate, left_by(index, mode)))
-        .filter(|(_, left)| left != readers)
-        .collect();
-    let best = closing
-        .iter()
-        .find(|(_, left)| left.is_empty())
-        .or(closing.first());
-    best.map(|(gate, _)| Opened {
-        component: gate,
-        mode,
-    })
+    let gates = keeping.modes.iter().zip(keeping.first..);
+    let gates = gates.filter_map(|(mode, index)| Some((index, way.components.get(index)?, *mode)));
+    let closings = gates.flat_map(|(index, gate, mode)| {
+        let ways = closings(gate, mode, owner).into_iter();
+        ways.map(move |closing| (index, gate, closing))
+    });
+    let mut fewer = None;
+    for (index, gate, closing) in closings {
+        let left = left_by(index, &closing.closed);
+        if left == readers {
+            continue;
+        }
+        let opened = || opened(&keeping, index, gate, &closing);
+        if strangers(&left) == 0 {
+            return Some(opened());
+        }
+        fewer.get_or_insert_with(opened);
+    }
+    fewer
 }
 
-/// The command that closes a gate.
-pub(super) fn remedy(gate: Opened<'_>) -> String {
-    format!("chmod {:o} {}", gate.mode, shell_quoted(&gate.component.path))
+fn opened(keeping: &Gatekeeping, index: usize, gate: &Component, closing: &Closing) -> Opened {
+    Opened {
+        gate: gate.gate(),
+        remedy: closing.remedy.clone(),
+        cause: (keeping.cause)(index - keeping.first, gate),
+    }
 }
 
-/// Where the gates begin (the store's root) and which mode they should have.
-fn gates(way: &Way) -> Option<(usize, u32)> {
-    let name = |index: usize| {
-        way.components
-            .get(index)
-            .and_then(|component| component.path.file_name())
-    };
-    LAYOUTS.iter().find_map(|layout| {
-        let home = (2..way.components.len()).find(|index| {
-            let is_home = name(*index) == Some(OsStr::new(layout.home));
-            is_home
-                && layout
-                    .below
-                    .is_none_or(|below| name(*index + 2) == Some(OsStr::new(below)))
-        })?;
-        Some((home - 1, layout.mode))
-    })
+fn is_owner(reader: &Reader, owner: u32) -> bool {
+    owner != 0 && *reader == Reader::User { uid: owner }
+}
+
+/// By its mode; without its list; by its owner, who could open it again.
+fn closings(gate: &Component, mode: u32, owner: u32) -> Vec<Closing> {
+    let path = shell_quoted(&gate.path);
+    let kept = gate.mode & mode;
+    let mut closings = Vec::new();
+    if gate.mode & 0o777 & !mode != 0 {
+        closings.push(Closing {
+            closed: gate.with_mode(kept),
+            remedy: format!("chmod {kept:o} {path}"),
+        });
+    }
+    if gate.acl.is_some() {
+        closings.push(Closing {
+            closed: gate.without_list(kept),
+            remedy: format!("setfacl -b {path} && chmod {kept:o} {path}"),
+        });
+    }
+    if gate.uid != 0 && gate.uid != owner {
+        let closed = Component {
+            uid: owner,
+            ..gate.with_mode(kept)
+        };
+        closings.push(Closing {
+            closed,
+            remedy: format!("chown {owner} {path} && chmod {kept:o} {path}"),
+        });
+    }
+    closings
 }
 
 /// A path as one word of a POSIX shell; bytes that are no plain text come in `$'…'`.
-fn shell_quoted(path: &Path) -> String {
+pub(super) fn shell_quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+:@%=,".contains(b);
     if bytes.iter().all(plain) {
@@ -127,6 +126,8 @@ fn shell_quoted(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]

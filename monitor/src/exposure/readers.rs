@@ -17,26 +17,41 @@ const MAX_USERS: usize = 32;
 pub(crate) struct Found {
     /// Widest first.
     pub(crate) readers: Vec<Reader>,
+    /// Who does not, where everybody else does.
+    pub(crate) excepted: Vec<Reader>,
     /// Who gets through only by being two things at once, in words.
     pub(crate) combinations: Vec<String>,
 }
 
 /// The readers that a way lets through.
 pub(crate) fn readers_of(way: &Way) -> Found {
-    let passes = |uid: Option<u32>, gids: &[u32]| way.admits(&Subject { uid, gids });
+    let passes = |uid: Option<u32>, gids: &[u32]| {
+        way.admits(&Subject {
+            uid,
+            gids,
+            takes_on: None,
+        })
+    };
+    let (uids, gids) = (way.uids(), way.gids());
     if passes(None, &[]) {
+        let groups = gids.iter().filter(|gid| !passes(None, &[**gid]));
+        let users = uids.iter().filter(|uid| !passes(Some(**uid), &[]));
+        let groups = groups.map(|gid| Reader::Group { gid: *gid });
         return Found {
             readers: vec![Reader::World],
+            excepted: groups
+                .chain(users.map(|uid| Reader::User { uid: *uid }))
+                .collect(),
             combinations: Vec::new(),
         };
     }
-    let (uids, gids) = (way.uids(), way.gids());
     let (groups_in, groups_out): (Vec<u32>, Vec<u32>) = gids.iter().partition(|gid| passes(None, &[**gid]));
     let (users_in, users_out): (Vec<u32>, Vec<u32>) = uids.iter().partition(|uid| passes(Some(**uid), &[]));
     let groups = groups_in.iter().map(|gid| Reader::Group { gid: *gid });
     let users = users_in.iter().map(|uid| Reader::User { uid: *uid });
     Found {
         readers: groups.chain(users).collect(),
+        excepted: Vec::new(),
         combinations: combinations(&users_out, &groups_out, &passes),
     }
 }

@@ -2,19 +2,15 @@
 //!
 //! Invariant: `admits` answers as the kernel would (`acl_permission_check`, fs/namei.c) for a user without
 //! capabilities, except that an owner always passes: an owner can change the mode. What could not be looked at lets
-//! everybody pass and is named in `uncertain`. Used by `readers` and `gates`.
+//! everybody pass and is named in `uncertain`. Made by `look`; used by `readers` and `gates`.
 
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::acl::{self, Acl, Who};
-use crate::catalog::Host;
+use super::acl::{Acl, Who};
+use super::ids::SubordinateIds;
 use crate::model::Gate;
 use crate::model::text::printable;
-
-const READ: u16 = 0o4;
-const EXECUTE: u16 = 0o1;
 
 /// Somebody who tries to read; never root.
 #[derive(Clone, Debug)]
@@ -23,6 +19,19 @@ pub(crate) struct Subject<'a> {
     pub(crate) uid: Option<u32>,
     /// All groups of the process.
     pub(crate) gids: &'a [u32],
+    /// Ids that the user may take on in a user namespace, where they also pass over modes of what they own.
+    pub(crate) takes_on: Option<&'a SubordinateIds>,
+}
+
+impl Subject<'_> {
+    /// Any user that no component names, in no group that one names.
+    pub(super) fn anybody() -> Self {
+        Self {
+            uid: None,
+            gids: &[],
+            takes_on: None,
+        }
+    }
 }
 
 /// One component of the way.
@@ -34,19 +43,36 @@ pub(super) struct Component {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) acl: Option<Acl>,
-    /// What is needed here: to pass a directory, to read a file.
-    wanted: u16,
+    /// What is needed here: to pass a directory, to read a file, to write to a socket.
+    pub(super) wanted: u16,
 }
 
 impl Component {
     pub(super) fn admits(&self, subject: &Subject<'_>) -> bool {
-        if subject.uid == Some(self.uid) {
+        let own = self.admits_as(subject.uid, &|gid| subject.gids.contains(&gid));
+        own || subject.takes_on.is_some_and(|ids| self.admits_any_of(ids))
+    }
+
+    /// Whether one of the ids gets through, or one without groups.
+    fn admits_any_of(&self, ids: &SubordinateIds) -> bool {
+        let entries = self.acl.iter().flat_map(|acl| &acl.entries);
+        let mut named = entries.filter_map(|(who, _)| match who {
+            Who::User(uid) => Some(*uid),
+            Who::Owner | Who::OwningGroup | Who::Group(_) | Who::Mask | Who::Other => None,
+        });
+        ids.has_uid(self.uid)
+            || self.admits_as(None, &|_| false)
+            || self.admits_as(None, &|gid| ids.has_gid(gid))
+            || named.any(|uid| ids.has_uid(uid) && self.admits_as(Some(uid), &|_| false))
+    }
+
+    fn admits_as(&self, uid: Option<u32>, in_group: &dyn Fn(u32) -> bool) -> bool {
+        if uid == Some(self.uid) {
             return true;
         }
-        let in_group = |gid: u32| subject.gids.contains(&gid);
         // With no group bits (which show the list's mask) the kernel does not look at the list.
         if let Some(acl) = self.acl.as_ref().filter(|_| self.mode & 0o070 != 0) {
-            return acl.grants(subject.uid, in_group, self.gid, self.wanted);
+            return acl.grants(uid, in_group, self.gid, self.wanted);
         }
         let bits = if in_group(self.gid) {
             self.mode >> 3
@@ -56,8 +82,22 @@ impl Component {
         bits & u32::from(self.wanted) == u32::from(self.wanted)
     }
 
-    /// The component as it would be after `chmod`, which also closes the mask of a list.
+    /// The component as it would be after `chmod`, which sets the mask of a list.
     pub(super) fn with_mode(&self, mode: u32) -> Self {
+        let mut changed = self.clone();
+        changed.mode = mode;
+        for (who, bits) in changed.acl.iter_mut().flat_map(|acl| &mut acl.entries) {
+            match who {
+                Who::Mask => *bits = u16::try_from(mode >> 3 & 0o7).unwrap_or_default(),
+                Who::Other => *bits = u16::try_from(mode & 0o7).unwrap_or_default(),
+                Who::Owner | Who::User(_) | Who::OwningGroup | Who::Group(_) => {}
+            }
+        }
+        changed
+    }
+
+    /// The component as it would be without its list and with a mode.
+    pub(super) fn without_list(&self, mode: u32) -> Self {
         Self {
             mode,
             acl: None,
@@ -89,37 +129,13 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    /// Looks at every component of a path that this process sees.
-    pub(crate) fn walk(host: &Host, path: &Path) -> Self {
-        let mut way = Self {
-            components: Vec::new(),
-            uncertain: Vec::new(),
-        };
-        let Some(host_path) = host.host_path(path) else {
-            way.doubt(path, "it is not below the host's root");
-            return way;
-        };
-        // A link that cannot be followed shows again as a component that cannot be looked at.
-        let resolved = host.resolve(&host_path).unwrap_or(host_path);
-        let mut ancestors: Vec<&Path> = resolved.ancestors().collect();
-        ancestors.reverse();
-        for component in ancestors {
-            let is_last = component == resolved;
-            match look(host, component, is_last) {
-                Ok(component) => way.components.push(component),
-                Err(cause) => way.doubt(component, &cause),
-            }
-        }
-        way
-    }
-
     /// Whether the subject gets through all components.
     pub(crate) fn admits(&self, subject: &Subject<'_>) -> bool {
         self.components.iter().all(|component| component.admits(subject))
     }
 
     pub(super) fn first_closed_to_world(&self) -> Option<&Component> {
-        let world = Subject { uid: None, gids: &[] };
+        let world = Subject::anybody();
         self.components.iter().find(|component| !component.admits(&world))
     }
 
@@ -153,7 +169,7 @@ impl Way {
             .collect()
     }
 
-    fn doubt(&mut self, path: &Path, cause: &str) {
+    pub(super) fn doubt(&mut self, path: &Path, cause: &str) {
         let path = printable(path.as_os_str().as_bytes());
         self.uncertain.push(format!(
             "{path} could not be looked at: {}",
@@ -166,37 +182,4 @@ fn sorted(ids: impl Iterator<Item = u32>) -> Vec<u32> {
     ids.collect::<std::collections::BTreeSet<_>>()
         .into_iter()
         .collect()
-}
-
-fn look(host: &Host, path: &Path, is_last: bool) -> Result<Component, String> {
-    let seen = host.path(path);
-    let metadata = seen.symlink_metadata().map_err(|error| error.to_string())?;
-    if !is_last && !metadata.is_dir() {
-        return Err("it is no directory".to_owned());
-    }
-    Ok(Component {
-        path: path.to_owned(),
-        mode: metadata.mode() & 0o7777,
-        uid: metadata.uid(),
-        gid: metadata.gid(),
-        acl: read_acl(&seen)?,
-        wanted: if metadata.is_dir() { EXECUTE } else { READ },
-    })
-}
-
-fn read_acl(seen: &Path) -> Result<Option<Acl>, String> {
-    use rustix::io::Errno;
-    let mut buffer = vec![0; 1024];
-    loop {
-        match rustix::fs::lgetxattr(seen, acl::ATTRIBUTE, &mut buffer) {
-            Ok(length) => {
-                let bytes = buffer.get(..length).unwrap_or_default();
-                let acl = Acl::parse(bytes).ok_or("its access control list is not in the known format")?;
-                return Ok(Some(acl));
-            }
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(None),
-            Err(Errno::RANGE) if buffer.len() < acl::MAX_BYTES => buffer.resize(acl::MAX_BYTES, 0),
-            Err(error) => return Err(format!("its access control list: {error}")),
-        }
-    }
 }

@@ -172,6 +172,21 @@ impl Knowledge {
         self.parts.configs.get(*self.configs.get(&file)?)
     }
 
+    /// The findings, each once also where layers are copies and several inodes hold it.
+    pub fn distinct_findings(&self) -> impl Iterator<Item = &KnownFinding> {
+        let mut seen = HashSet::new();
+        self.parts.findings.iter().filter(move |known| {
+            let finding = &known.finding;
+            let Place::File {
+                layer, path, line, ..
+            } = &finding.place
+            else {
+                return true;
+            };
+            seen.insert((layer, path, line, &finding.rule, &finding.fingerprint))
+        })
+    }
+
     /// Whether a layer's content has been scanned.
     pub fn is_scanned(&self, layer: &LayerKey) -> bool {
         self.scanned.contains(layer)

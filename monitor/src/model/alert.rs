@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Operation, Via};
 use super::assessment::Sanction;
+use super::exposed::ExposedReport;
 use super::exposure::Exposure;
 use super::finding::{Category, Confidence, Fingerprint, RuleId, Severity};
 use super::ids::{Digest, ImageId, LayerId, StoreId};
@@ -30,6 +31,8 @@ pub enum AlertKind {
     LayerContentRead,
     /// A non-root subject opened the block device or image file under a store.
     RawDeviceRead,
+    /// Somebody who is neither a store's owner nor root's equal can read a finding.
+    SensitiveLayerExposed,
     /// The agent does not see what it should.
     MonitorBlind,
     /// Events were lost.
@@ -40,12 +43,13 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All, for metrics.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SensitiveLayerRead,
         Self::ForeignContainerRead,
         Self::ForeignStoreRead,
         Self::LayerContentRead,
         Self::RawDeviceRead,
+        Self::SensitiveLayerExposed,
         Self::MonitorBlind,
         Self::EventsLost,
         Self::CoverageGap,
@@ -59,6 +63,7 @@ impl AlertKind {
             Self::ForeignStoreRead => "ForeignStoreRead",
             Self::LayerContentRead => "LayerContentRead",
             Self::RawDeviceRead => "RawDeviceRead",
+            Self::SensitiveLayerExposed => "SensitiveLayerExposed",
             Self::MonitorBlind => "MonitorBlind",
             Self::EventsLost => "EventsLost",
             Self::CoverageGap => "CoverageGap",
@@ -242,7 +247,7 @@ pub struct PullReport {
     pub trust: TrustReport,
 }
 
-/// A change of the agent's own state.
+/// A state that began or ended: the agent's own, or an exposure.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StateReport {
     /// When.
@@ -253,6 +258,9 @@ pub struct StateReport {
     pub active: bool,
     /// What is wrong.
     pub detail: String,
+    /// What is open, with `SensitiveLayerExposed`.
+    #[serde(default)]
+    pub exposed: Option<ExposedReport>,
 }
 
 /// What kind of line it is.

@@ -38,6 +38,61 @@ pub struct Gate {
     pub gid: u32,
 }
 
+/// What leads to the content beside the path itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// Another mount of the same directory, or an overlay above it.
+    Mount,
+    /// A mount in the mount namespace of a running process.
+    Namespace,
+    /// The block device or image file under the store.
+    Device,
+    /// The socket of an engine that reads the store as root.
+    Socket,
+    /// A capability that passes over modes, held by a process or given by a program.
+    Capability,
+    /// User or group ids that a user may take on (`subuid(5)`, `subgid(5)`).
+    SubordinateId,
+}
+
+impl Means {
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mount => "mount",
+            Self::Namespace => "namespace",
+            Self::Device => "device",
+            Self::Socket => "socket",
+            Self::Capability => "capability",
+            Self::SubordinateId => "subordinate-id",
+        }
+    }
+}
+
+/// Somebody who gets to the content by other means than the modes of its path.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Bypass {
+    /// Who.
+    #[serde(flatten)]
+    pub reader: Reader,
+    /// How.
+    pub by: Means,
+    /// The mount point, device, socket or program, escaped.
+    pub via: String,
+    /// Who can do this can do all that root can, on this host or on this file system.
+    pub root_equivalent: bool,
+}
+
+/// Why a component is open, where it is known.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Cause {
+    /// The vulnerability, where it is one.
+    pub cve: Option<String>,
+    /// One sentence.
+    pub text: String,
+}
+
 /// Who can read a path now.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Exposure {
@@ -51,6 +106,21 @@ pub struct Exposure {
     pub remedy: Option<String>,
     /// What could not be looked at, so that more readers are possible.
     pub uncertain: Vec<String>,
+    /// Whom the modes keep out although everybody else gets in: members of a group, a user of a list.
+    #[serde(default)]
+    pub excepted: Vec<Reader>,
+    /// Who gets there by other means.
+    #[serde(default)]
+    pub bypasses: Vec<Bypass>,
+    /// Who of all these exists and is neither the store's owner nor root's equal, widest first.
+    #[serde(default)]
+    pub exposed_to: Vec<Reader>,
+    /// Why `opened_by` is open.
+    #[serde(default)]
+    pub cause: Option<Cause>,
+    /// Security modules that may still deny what the modes let through.
+    #[serde(default)]
+    pub security_modules: Vec<String>,
 }
 
 impl Exposure {

@@ -209,6 +209,16 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// The layer of a file; none for an image's configuration and for a bare directory.
+    pub fn layer(&self) -> Option<&LayerKey> {
+        match self {
+            Self::File { layer, .. } => layer.as_ref(),
+            Self::ImageConfig { .. } => None,
+        }
+    }
+}
+
 /// Why a finding counts less than its rule says; a closed set.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

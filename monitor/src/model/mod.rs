@@ -6,6 +6,7 @@
 mod access;
 mod alert;
 mod assessment;
+mod exposed;
 mod exposure;
 mod finding;
 mod ids;
@@ -22,7 +23,8 @@ pub use alert::{
     ProcessReport, PullReport, Record, RecordKind, SCHEMA_VERSION, StateReport, SubjectReport, TrustReport,
 };
 pub use assessment::{Assessment, Attribution, Sanction, Sighting};
-pub use exposure::{Exposure, Gate, Reader};
+pub use exposed::ExposedReport;
+pub use exposure::{Bypass, Cause, Exposure, Gate, Means, Reader};
 pub use finding::{
     Category, Confidence, Finding, Fingerprint, LoweredBy, Place, RuleId, Severity, Visibility,
 };

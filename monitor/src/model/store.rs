@@ -50,7 +50,15 @@ pub enum Driver {
 
 impl Driver {
     /// Those whose stores are read, for metrics.
-    pub const READ: [Self; 2] = [Self::Overlay, Self::Overlay2];
+    pub const READ: [Self; 3] = [Self::Overlay, Self::Overlay2, Self::Vfs];
+
+    /// Whether each layer is a copy of the whole tree up to it, so that most of its files came from below.
+    pub fn keeps_copies(self) -> bool {
+        match self {
+            Self::Overlay | Self::Overlay2 => false,
+            Self::Vfs | Self::Btrfs | Self::Zfs => true,
+        }
+    }
 
     /// The name that its engine uses for it, also a metric label.
     pub fn as_str(self) -> &'static str {

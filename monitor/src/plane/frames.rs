@@ -388,6 +388,7 @@ fn private_key(store: &StoreId) -> KnownFinding {
             }),
             remedy: Some("chmod 0700 /storage".to_owned()),
             uncertain: Vec::new(),
+            ..Exposure::default()
         }),
     }
 }

@@ -41,6 +41,14 @@ pub(crate) fn state() -> StateReport {
     state
 }
 
+pub(crate) fn exposed() -> StateReport {
+    let text = include_str!("../../../tests/fixtures/records/sensitive-layer-exposed.json");
+    let RecordKind::State(state) = record(text).body else {
+        panic!("the golden file of an exposure is none");
+    };
+    state
+}
+
 /// The configuration's defaults for these peers.
 pub(crate) fn delivery(urls: Vec<reqwest::Url>) -> config::Alertmanager {
     config::Alertmanager {

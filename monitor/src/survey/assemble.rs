@@ -10,10 +10,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::scans::LayerFindings;
-use crate::catalog::{Catalog, Host};
-use crate::exposure;
+use crate::catalog::Catalog;
+use crate::exposure::{Surroundings, Whose};
 use crate::knowledge::{HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
-use crate::model::{DevIno, Finding, ImageId, Layer, LayerId, LayerKey, Place, StoreId, Visibility};
+use crate::model::{DevIno, Finding, Image, ImageId, Layer, LayerId, LayerKey, Place, StoreId, Visibility};
 use crate::scan;
 use crate::trust::{self, TrustInputs};
 
@@ -23,19 +23,27 @@ pub(super) struct Input {
     pub(super) generation: u64,
     pub(super) built: Timestamp,
     pub(super) facts: HostFacts,
-    pub(super) host: Host,
     pub(super) catalog: Arc<Catalog>,
     pub(super) layers: LayerFindings,
     pub(super) configs: BTreeMap<(StoreId, ImageId), Vec<Finding>>,
 }
 
 /// The parts of the snapshot.
-pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<DevIno>) -> KnowledgeParts {
+pub(super) fn parts(
+    input: &Input,
+    surroundings: &Surroundings,
+    trust: &TrustInputs,
+    engine_executables: Vec<DevIno>,
+) -> KnowledgeParts {
     let catalog = &input.catalog;
     let mut findings = Vec::new();
     for (key, found) in &input.layers {
         let Some(layer) = catalog.layer(key) else { continue };
-        findings.extend(found.iter().map(|finding| known(input, layer, finding)));
+        findings.extend(
+            found
+                .iter()
+                .map(|finding| known(input, surroundings, layer, finding)),
+        );
     }
     KnowledgeParts {
         generation: input.generation,
@@ -46,7 +54,7 @@ pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<
         images: catalog.images.clone(),
         scanned: input.layers.keys().cloned().collect(),
         findings,
-        configs: configs(input),
+        configs: configs(input, surroundings),
         verdicts: verdicts(catalog, trust),
         raw_devices: catalog.raw_devices.clone(),
         engine_executables,
@@ -54,7 +62,7 @@ pub(super) fn parts(input: &Input, trust: &TrustInputs, engine_executables: Vec<
 }
 
 /// The configurations with findings, as far as their files can still be looked at.
-fn configs(input: &Input) -> Vec<KnownConfig> {
+fn configs(input: &Input, surroundings: &Surroundings) -> Vec<KnownConfig> {
     let images = input.catalog.images.iter();
     let known = images.filter_map(|image| {
         let findings = input.configs.get(&(image.store.clone(), image.id.clone()))?;
@@ -65,13 +73,13 @@ fn configs(input: &Input) -> Vec<KnownConfig> {
             store: image.store.clone(),
             image: image.id.clone(),
             findings: findings.clone(),
-            exposure: Some(exposure::of_path(&input.host, path)),
+            exposure: Some(surroundings.of(path, Whose::store(input.catalog.store(&image.store)))),
         })
     });
     known.collect()
 }
 
-fn known(input: &Input, layer: &Layer, finding: &Finding) -> KnownFinding {
+fn known(input: &Input, surroundings: &Surroundings, layer: &Layer, finding: &Finding) -> KnownFinding {
     let Place::File { path, .. } = &finding.place else {
         return KnownFinding {
             finding: finding.clone(),
@@ -80,10 +88,21 @@ fn known(input: &Input, layer: &Layer, finding: &Finding) -> KnownFinding {
         };
     };
     let file = layer.content.join(os_path(path));
+    let whose = Whose {
+        store: input.catalog.store(&layer.key.store),
+        in_layer: Some(os_path(path)),
+    };
+    let exposure = Some(surroundings.of(&file, whose));
+    // The inode is that of this copy; what it is, is told of the layer that it came with.
+    let origin = input.catalog.origin(layer, path);
+    let mut finding = finding.clone();
+    if let Place::File { layer, .. } = &mut finding.place {
+        *layer = Some(origin.key.clone());
+    }
     KnownFinding {
-        finding: finding.clone(),
-        visibility: visibilities(input, layer, finding, path),
-        exposure: Some(exposure::of_path(&input.host, &file)),
+        visibility: visibilities(input, origin, &finding, path),
+        exposure,
+        finding,
     }
 }
 
@@ -109,12 +128,10 @@ fn visibilities(input: &Input, layer: &Layer, finding: &Finding, path: &[u8]) ->
     let images = catalog.images_of(&layer.key).into_iter();
     images
         .map(|place| {
-            let above: Vec<(LayerId, &Path)> = catalog
-                .layers_above(place.image, &layer.key)
-                .into_iter()
-                .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
-                .collect();
-            (place.image.id.clone(), scan::visibility(path, &above, &is_copy))
+            (
+                place.image.id.clone(),
+                visibility(catalog, place.image, layer, path, &is_copy),
+            )
         })
         .collect()
 }
@@ -125,6 +142,23 @@ fn is_same_secret(one: &Finding, other: &Finding) -> bool {
         Place::ImageConfig { .. } => None,
     };
     one.rule == other.rule && one.fingerprint == other.fingerprint && place(one) == place(other)
+}
+
+/// Whether an image still shows a file that came with one of its layers.
+pub(crate) fn visibility(
+    catalog: &Catalog,
+    image: &Image,
+    layer: &Layer,
+    path: &[u8],
+    is_copy: &dyn Fn(&LayerId, &Path) -> bool,
+) -> Visibility {
+    let above: Vec<(LayerId, &Path)> = catalog
+        .layers_above(image, &layer.key)
+        .into_iter()
+        .map(|layer| (layer.key.layer.clone(), layer.content.as_path()))
+        .collect();
+    let in_copies = catalog.visibility_in_copies(layer, path, &above, is_copy);
+    in_copies.unwrap_or_else(|| scan::visibility(path, &above, is_copy))
 }
 
 /// A verdict for each name of each image; for one without a name too.

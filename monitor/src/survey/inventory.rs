@@ -25,9 +25,8 @@ pub(super) fn of(knowledge: &Knowledge) -> Inventory {
     for image in &parts.images {
         *inventory.images.entry(driver_of(&image.store)).or_default() += 1;
     }
-    let files = parts
-        .findings
-        .iter()
+    let files = knowledge
+        .distinct_findings()
         .map(|known| (&known.finding, &known.exposure));
     let in_configs = parts.configs.iter().flat_map(|config| {
         let findings = config.findings.iter();
@@ -37,7 +36,7 @@ pub(super) fn of(knowledge: &Knowledge) -> Inventory {
         *inventory.findings.entry(finding.severity).or_default() += 1;
         if exposure
             .as_ref()
-            .is_some_and(|exposure| !exposure.readers.is_empty())
+            .is_some_and(|exposure| !exposure.exposed_to.is_empty())
         {
             *inventory.exposed.entry(finding.severity).or_default() += 1;
         }

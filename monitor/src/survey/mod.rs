@@ -5,6 +5,7 @@
 //! commands call `Survey` directly.
 
 mod assemble;
+mod exposed;
 mod inventory;
 mod scans;
 mod task;
@@ -13,16 +14,18 @@ mod watches;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::catalog::{self, Catalog, Host};
 use crate::enrich::engine_executables;
+use crate::exposure::{Processes, Surroundings};
 use crate::knowledge::{HostFacts, Knowledge};
 use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
 use crate::scan::{ImageRequest, LayerRequest, LayerScan, ScanCache, ScanError, ScanWorker};
 use crate::trust::TrustInputs;
+pub(crate) use assemble::visibility;
 use scans::Scans;
 pub use task::{Happening, Outputs, SurveyTask};
 pub use watches::watch_set;
@@ -51,7 +54,12 @@ pub struct Survey {
     /// Layers whose result was kept from an earlier run or another store.
     restored: u64,
     generation: u64,
+    /// Who runs processes, and when that was looked at.
+    processes: Option<(Instant, Arc<Processes>)>,
 }
+
+/// The processes are not looked at more often.
+const PROCESSES: Duration = Duration::from_secs(15);
 
 /// Something to scan.
 #[derive(Debug, Clone)]
@@ -73,6 +81,7 @@ impl Survey {
             cache: cache.map(Arc::new),
             restored: 0,
             generation: 0,
+            processes: None,
         }
     }
 
@@ -231,17 +240,24 @@ impl Survey {
             generation: self.generation,
             built: now,
             facts: self.options.facts,
-            host: self.options.host.clone(),
             catalog: Arc::clone(&self.catalog),
             layers: self.scans.layers(),
             configs: self.scans.images().clone(),
         };
-        tokio::task::spawn_blocking(move || {
-            let trust = TrustInputs::read(input.host.root());
-            let engines: Vec<DevIno> = engine_executables(input.host.root());
-            Arc::new(Knowledge::from(assemble::parts(&input, &trust, engines)))
+        let host = self.options.host.clone();
+        let kept = self.processes.take();
+        let kept = kept.filter(|(looked, _)| looked.elapsed() < PROCESSES);
+        let (knowledge, processes) = tokio::task::spawn_blocking(move || {
+            let processes = kept.unwrap_or_else(|| (Instant::now(), Arc::new(Processes::look(&host))));
+            let surroundings = Surroundings::look(&host, &input.catalog, &processes.1);
+            let trust = TrustInputs::read(host.root());
+            let engines: Vec<DevIno> = engine_executables(host.root());
+            let parts = assemble::parts(&input, &surroundings, &trust, engines);
+            (Arc::new(Knowledge::from(parts)), processes)
         })
-        .await
+        .await?;
+        self.processes = Some(processes);
+        Ok(knowledge)
     }
 
     /// The scan worker's process id while one runs, so that the kernel programs can leave it out.

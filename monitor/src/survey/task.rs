@@ -12,10 +12,11 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::exposed::{self, Exposed};
 use super::{Survey, inventory};
 use crate::catalog::{self, Catalog, Problem, StoreEvent, StoreWatch};
 use crate::knowledge::{Knowledge, KnowledgeParts};
-use crate::model::{ImageId, PullReport, StoreId};
+use crate::model::{ExposedReport, ImageId, PullReport, StoreId};
 use crate::pulls::{Arrival, PullJoin, PullSignal};
 use crate::scan::ScanError;
 use crate::telemetry::Inventory;
@@ -76,6 +77,13 @@ pub enum Happening<'a> {
         /// What.
         problem: &'a Problem,
     },
+    /// A store became open by one component, or was closed.
+    Exposed {
+        /// What is or was open.
+        report: &'a ExposedReport,
+        /// Whether it is open now.
+        active: bool,
+    },
     /// A directory is not watched, or changes were missed.
     Unwatched {
         /// What and why, for people.
@@ -97,6 +105,8 @@ pub struct SurveyTask {
     unsettled: BTreeSet<(StoreId, ImageId)>,
     /// The problems that were told.
     problems: Vec<Problem>,
+    /// The exposures that were told.
+    exposed: Exposed,
     last: KnowledgeParts,
     last_publish: Instant,
 }
@@ -118,6 +128,7 @@ impl SurveyTask {
             reported: None,
             unsettled: BTreeSet::new(),
             problems: Vec::new(),
+            exposed: Exposed::new(),
             last: KnowledgeParts::default(),
             last_publish: Instant::now(),
         }
@@ -194,6 +205,7 @@ impl SurveyTask {
             self.outputs.knowledge.send_replace(Arc::clone(&knowledge));
             (self.outputs.arm)(&knowledge);
         }
+        self.report_exposed(&knowledge);
         // Told last: who waits for it may count on the watches.
         (self.outputs.happened)(Happening::Built {
             inventory: &inventory,
@@ -202,6 +214,18 @@ impl SurveyTask {
             took: begun.elapsed(),
             changed,
         });
+    }
+
+    fn report_exposed(&mut self, knowledge: &Knowledge) {
+        let now = exposed::of(knowledge);
+        let (begun, ended) = exposed::changes(&self.exposed, &now);
+        // An end first: what changed its severity is one alert that ends and another that begins.
+        for (reports, active) in [(ended, false), (begun, true)] {
+            for report in reports {
+                (self.outputs.happened)(Happening::Exposed { report, active });
+            }
+        }
+        self.exposed = now;
     }
 
     fn report_problems(&mut self) {

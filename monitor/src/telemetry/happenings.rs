@@ -289,7 +289,7 @@ impl ImagePulled<'_> {
     }
 }
 
-/// The agent's own state changed.
+/// The agent's own state or an exposure changed.
 #[derive(Debug)]
 pub struct StateChanged<'a>(pub &'a StateReport);
 
@@ -299,7 +299,9 @@ impl StateChanged<'_> {
         let (kind, detail) = (self.0.alert.as_str(), self.0.detail.as_str());
         if self.0.active {
             error!(kind, detail, "state alert began");
-            let severity = super::state_severity(self.0.alert).unwrap_or(crate::model::Severity::Medium);
+            let exposed = self.0.exposed.as_ref().map(|exposed| exposed.severity);
+            let severity = super::state_severity(self.0.alert).or(exposed);
+            let severity = severity.unwrap_or(crate::model::Severity::Medium);
             metrics.alert(self.0.alert, severity);
         } else {
             info!(kind, detail, "state alert ended");

@@ -128,6 +128,86 @@ fn a_key_is_found_explained_and_fails_the_audit() -> Result<()> {
 }
 
 #[test]
+fn a_name_is_found_with_its_layer_and_what_became_of_it() -> Result<()> {
+    if !ready("find", &ENGINES)? {
+        return Ok(());
+    }
+    let scene = scene()?;
+    let podman: Value = serde_json::from_str(&scene.store.run("podman", &["inspect", NAME])?)?;
+    let layers = &podman[0]["RootFS"]["Layers"];
+    let found = json_of(&scene, &["find", "secret.key"])?;
+    let places = found["found"].as_array().context("a list")?;
+    let told: Vec<Value> = places
+        .iter()
+        .map(|place| {
+            let image = place["images"]
+                .as_array()
+                .and_then(|i| i.iter().find(|i| i["name"] == NAME));
+            json!({
+                "path": place["path_in_layer"],
+                "diff_id": place["diff_id"],
+                "position": image.map(|image| &image["position"]),
+                "layers": image.map(|image| &image["layers"]),
+                "state": image.map(|image| &image["visibility"]["state"]),
+                "shadowed": place["shadowed"],
+            })
+        })
+        .collect();
+    // The base that the build left without a name shows the file still.
+    let expected = json!([{
+        "path": KEY,
+        "diff_id": layers[0],
+        "position": 1,
+        "layers": 2,
+        "state": "deleted",
+        "shadowed": false,
+    }]);
+    assert_eq!(json!(told), expected, "{found}");
+    let places = |name: &str| -> Result<usize> {
+        let found = json_of(&scene, &["find", name])?;
+        Ok(found["found"].as_array().map_or(0, Vec::len))
+    };
+    for (name, count) in [
+        ("secret.*", 1),
+        ("/etc/secret.key", 1),
+        ("/secret.key", 0),
+        ("nothing", 0),
+    ] {
+        assert_eq!(places(name)?, count, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_open_is_listed_with_what_closes_it() -> Result<()> {
+    if !ready("exposure command", &ENGINES)? {
+        return Ok(());
+    }
+    let scene = scene()?;
+    let open = || -> Result<Vec<Value>> {
+        let listed = json_of(&scene, &["exposure"])?;
+        let rows = listed["exposures"].as_array().context("a list")?.iter();
+        let open = rows.filter(|row| row["exposed_to"].as_array().is_some_and(|to| !to.is_empty()));
+        Ok(open.cloned().collect())
+    };
+    assert_eq!(open()?, Vec::<Value>::new());
+    scene.store.misconfigure()?;
+    let rows = open()?;
+    let root = scene.store.root().display().to_string();
+    assert_eq!(rows.len(), 1, "one row for each store and component: {rows:?}");
+    assert_eq!(
+        (&rows[0]["exposed_to"], &rows[0]["remedy"]),
+        (&json!([{"who": "world"}]), &json!(format!("chmod 700 {root}")))
+    );
+    let key = scene.store.find(KEY)?.remove(0);
+    let of_key = json_of(&scene, &["exposure", key.to_str().context("text")?])?;
+    assert_eq!(of_key["opened_by"]["path"], json!(root));
+    let of_image = json_of(&scene, &["exposure", NAME])?;
+    assert_eq!(of_image["exposures"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}
+
+#[test]
 fn an_ordinary_user_scans_a_directory() -> Result<()> {
     if !ready("scan without privileges", &[&ENGINES[..], &["setpriv"]].concat())? {
         return Ok(());

@@ -4,13 +4,16 @@
 //! (tier D or whatever works); the same reads on other kernels are in the kernel tests.
 
 mod commands;
+mod copies;
 mod damage;
 mod devices;
 mod docker;
+mod exposure;
 mod flow;
 mod privileges;
 mod quiet;
 mod replayed;
+mod rootless;
 
 use anyhow::Result;
 use layerwatch_tests::{skip, tool};

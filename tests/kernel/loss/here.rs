@@ -161,7 +161,7 @@ impl Watched {
         Ok(told.unzip())
     }
 
-    /// The most memory that the agent ever had.
+    /// The most memory that the agent ever had; the kernel sums it up roughly, so it may be less a moment later.
     fn peak_kib(&self) -> Result<u64> {
         let status = text_of(Path::new(&format!("/proc/{}/status", self.agent.id())));
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -182,7 +182,7 @@ fn every_finding_among_a_million_opens_is_told_and_nothing_grows() -> Result<()>
         _ => &watched.motd,
     })?;
     let books = watched.books(opens)?;
-    let grown = watched.peak_kib()? - peak;
+    let grown = watched.peak_kib()?.saturating_sub(peak);
     println!(
         "{opens} opens in {:.1} s: {books:?}, {grown} KiB more",
         took.as_secs_f32()
@@ -205,7 +205,7 @@ fn of_a_flood_of_finding_reads_each_is_told_or_counted() -> Result<()> {
     let took = read_as_user(reads, |number| &watched.findings[number % files])?;
     let books = watched.books(reads)?;
     let rate = f64::from(u32::try_from(reads)?) / took.as_secs_f64();
-    let grown = watched.peak_kib()? - peak;
+    let grown = watched.peak_kib()?.saturating_sub(peak);
     println!("{reads} reads, {rate:.0} a second: {books:?}, {grown} KiB more");
     assert_eq!(books.opens(), u64::try_from(reads)?);
     let (told, _) = wait_until("an alert of each file", deadline(), || {

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements. Figures decide no test; `UPDATE_DOCS=1` puts them into docs/performance.md.
 
 mod accuracy;
+mod find;
 mod kernel;
 mod page;
 mod peers;
@@ -29,6 +30,8 @@ enum What {
     Kernel(KernelOptions),
     /// The scanner and others like it on the same files
     Scan(ScanOptions),
+    /// `layerwatch find` in a store of 300 images, 1,500 layers and a million files
+    Find,
     /// How many secrets of the labelled corpus the scanner and others find, and how many false alarms they raise
     Accuracy,
 }
@@ -63,6 +66,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     match &options.what {
         What::Kernel(options) => kernel::run(workspace, options)?,
         What::Scan(options) => scan::run(workspace, options)?,
+        What::Find => find::run(workspace)?,
         What::Accuracy => accuracy::run(workspace)?,
     }
     Ok(ExitCode::SUCCESS)

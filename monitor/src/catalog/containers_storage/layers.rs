@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::super::index;
 use super::super::names::{checked_id, cut, present, time};
 use super::super::problem::{ProblemKind, Problems};
 use super::super::reading::{self, LayerSet};
+use super::super::{index, layout};
 use super::Place;
 use super::records::{ContainerRecord, LayerRecord};
 use crate::model::{DevIno, Digest, Layer, LayerId, LayerKey, LayerState};
@@ -77,6 +77,7 @@ fn layer(
         LayerState::Dangling
     };
     let directory = place.driver_home.join(id);
+    let content = layout::content(place.driver, &directory);
     Ok(Layer {
         key: LayerKey {
             store: place.store.clone(),
@@ -85,8 +86,8 @@ fn layer(
         diff_id: digest(record.diff_digest.as_deref(), &directory, problems),
         blob_digest: digest(record.compressed_diff_digest.as_deref(), &directory, problems),
         parent: parent.map(LayerId::new),
-        content_key: content_key(&directory, state, problems),
-        content: directory.join("diff"),
+        content_key: content_key(&directory, &content, state, problems),
+        content,
         size_bytes: record.diff_size.and_then(|size| u64::try_from(size).ok()),
         created: time(record.created.as_deref()),
         state,
@@ -97,9 +98,14 @@ fn digest(text: Option<&str>, layer: &Path, problems: &mut Problems) -> Option<D
     reading::digest(present(text)?, "read a layer's digest", layer, problems)
 }
 
-fn content_key(directory: &Path, state: LayerState, problems: &mut Problems) -> Option<DevIno> {
+fn content_key(
+    directory: &Path,
+    content: &Path,
+    state: LayerState,
+    problems: &mut Problems,
+) -> Option<DevIno> {
     let is_expected = state != LayerState::Incomplete;
-    let key = reading::content_key(directory, &directory.join("diff"), is_expected, problems)?;
+    let key = reading::content_key(directory, content, is_expected, problems)?;
     if directory.join("composefs-data/composefs.blob").exists() {
         let cause = "composefs: the names of its files are in composefs.blob";
         problems.add(

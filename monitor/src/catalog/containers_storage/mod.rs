@@ -1,4 +1,4 @@
-//! The on-disk format of containers/storage (Podman, Buildah, CRI-O, Skopeo), driver overlay.
+//! The on-disk format of containers/storage (Podman, Buildah, CRI-O, Skopeo), drivers overlay and vfs.
 //!
 //! Invariant: what the indexes say never leads outside the store's root, and one broken index takes nothing of the
 //! other. Format: storage/layers.go, images.go, containers.go of containers/storage; the indexes are replaced by
@@ -12,9 +12,10 @@ mod records;
 
 use std::path::PathBuf;
 
+use super::layout;
 use super::problem::Problems;
 use super::reading::Contents;
-use crate::model::{Store, StoreId};
+use crate::model::{Driver, Store, StoreId};
 
 /// Reads what is in a store.
 pub(super) fn contents(store: &Store, problems: &mut Problems) -> Contents {
@@ -30,7 +31,8 @@ pub(super) fn contents(store: &Store, problems: &mut Problems) -> Contents {
 #[derive(Debug)]
 struct Place<'a> {
     store: &'a StoreId,
-    /// `overlay`: the layers' directories.
+    driver: Driver,
+    /// `overlay` or `vfs/dir`: the layers' directories.
     driver_home: PathBuf,
     layers: PathBuf,
     images: PathBuf,
@@ -43,7 +45,8 @@ impl<'a> Place<'a> {
         let index = |what: &str| store.root.join(format!("{driver}-{what}"));
         Self {
             store: &store.id,
-            driver_home: store.root.join(driver),
+            driver: store.driver,
+            driver_home: store.root.join(layout::home(store.driver)),
             layers: index("layers"),
             images: index("images"),
             containers: index("containers"),

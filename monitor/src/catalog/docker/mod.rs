@@ -1,4 +1,4 @@
-//! The on-disk format of Docker's own image store (dockerd with a graph driver), driver overlay2.
+//! The on-disk format of Docker's own image store (dockerd with a graph driver), drivers overlay2 and vfs.
 //!
 //! Invariant: what the metadata says never leads outside the store's root, and one broken file takes nothing of the
 //! others. Format: layer/filestore.go, image/fs.go, reference/store.go of moby; every file is replaced by rename or
@@ -35,7 +35,7 @@ pub(super) fn contents(store: &Store, previous: &Catalog, problems: &mut Problem
 struct Place {
     store: StoreId,
     driver: Driver,
-    /// `overlay2`: the layers' directories.
+    /// `overlay2` or `vfs/dir`: the layers' directories.
     home: PathBuf,
     /// `image/overlay2`: what they are.
     metadata: PathBuf,

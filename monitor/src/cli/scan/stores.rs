@@ -63,9 +63,7 @@ pub(super) async fn in_stores(
                 .any(|image| matched.iter().any(|other| other.id == image.image.id))
     };
     let files = knowledge
-        .parts()
-        .findings
-        .iter()
+        .distinct_findings()
         .map(|known| FindingRow::known(known, &knowledge))
         .filter(in_matched);
     gathered.findings.extend(files);

@@ -125,7 +125,7 @@ impl Dispatch {
                 self.active.seen(labels, annotations, alert.time, now)
             }
             RecordKind::State(state) => {
-                let labels = of_state(state.alert, &self.node, &self.external);
+                let labels = of_state(state, &self.node, &self.external);
                 self.active
                     .state(labels, describe_state(state), state.active, now)
             }

@@ -71,7 +71,7 @@ impl KnowledgeMetrics {
             exposed: gauges(
                 registry,
                 "layerwatch_exposed_findings",
-                "Secrets that somebody besides root and the store's owner can read now.",
+                "Secrets that somebody besides the store's owner and root's equals can read now.",
             )?,
             provenance: gauges(
                 registry,

@@ -86,7 +86,18 @@ impl PlaneMetrics {
     }
 
     pub(super) fn alert(&self, kind: AlertKind, severity: Severity) {
-        let severity = state_severity(kind).unwrap_or(severity);
+        let severity = match kind {
+            // Two levels that nobody is woken for are one series.
+            AlertKind::SensitiveLayerExposed => severity.max(Severity::Low),
+            AlertKind::SensitiveLayerRead
+            | AlertKind::ForeignContainerRead
+            | AlertKind::ForeignStoreRead
+            | AlertKind::LayerContentRead
+            | AlertKind::RawDeviceRead
+            | AlertKind::MonitorBlind
+            | AlertKind::EventsLost
+            | AlertKind::CoverageGap => state_severity(kind).unwrap_or(severity),
+        };
         self.alerts.add((kind, severity), 1);
     }
 
@@ -118,6 +129,7 @@ fn is_expected(kind: AlertKind, severity: Severity) -> bool {
         AlertKind::LayerContentRead => false,
         // A device is no finding: the alert is high, or low when the kernel refused the open.
         AlertKind::RawDeviceRead => matches!(severity, Severity::High | Severity::Low),
+        AlertKind::SensitiveLayerExposed => severity != Severity::Info,
         AlertKind::SensitiveLayerRead
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
@@ -136,6 +148,7 @@ pub(crate) fn state_severity(kind: AlertKind) -> Option<Severity> {
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
         | AlertKind::LayerContentRead
-        | AlertKind::RawDeviceRead => None,
+        | AlertKind::RawDeviceRead
+        | AlertKind::SensitiveLayerExposed => None,
     }
 }

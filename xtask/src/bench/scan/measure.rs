@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_mins(30);
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cost {
+pub(in crate::bench) struct Cost {
     wall: f64,
     processor: f64,
     peak_kilobytes: u64,
@@ -36,7 +36,7 @@ impl Cost {
     }
 
     /// A line of the table.
-    pub(super) fn row(&self, name: &str, megabytes: f64) -> String {
+    pub(in crate::bench) fn row(&self, name: &str, megabytes: f64) -> String {
         format!(
             "| {name} | {:.2} | {:.2} | {:.0} | {} |\n",
             self.wall,
@@ -48,7 +48,7 @@ impl Cost {
 }
 
 /// Runs it to its end, with its output thrown away.
-pub(super) fn measure(command: &mut Command) -> Result<Cost> {
+pub(in crate::bench) fn measure(command: &mut Command) -> Result<Cost> {
     let before = children_seconds()?;
     let begun = Instant::now();
     let mut child = command

@@ -7,7 +7,7 @@
 
 mod corpora;
 mod extremes;
-mod measure;
+pub(super) mod measure;
 pub(super) mod rivals;
 
 use std::path::Path;

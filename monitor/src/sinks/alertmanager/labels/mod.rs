@@ -1,7 +1,7 @@
 //! What an alert is called at the Alertmanager, and what is said with it.
 //!
-//! Invariant: labels are the alert's identity, so they are few and the same for each repeat: no process id, path or
-//! command line. Those are annotations, which may change with each repeat. Every value is one printable line of bounded
+//! Invariant: labels are the alert's identity, so they are few and the same for each repeat: no process id, file or
+//! command line; an exposure is named by the directory that opens it. Those are annotations, which may change with each repeat. Every value is one printable line of bounded
 //! length. Used by `dispatch`.
 
 use std::collections::BTreeMap;
@@ -60,9 +60,11 @@ pub(super) fn of_alert(alert: &Alert, node: &str, external: &Pairs) -> Pairs {
     )
 }
 
-/// The identity of an alert about the agent itself.
-pub(super) fn of_state(kind: AlertKind, node: &str, external: &Pairs) -> Pairs {
-    let level = severity(state_severity(kind).unwrap_or(Severity::Medium));
+/// The identity of an alert about a state: the agent's own, or that of a store by its opening component.
+pub(super) fn of_state(state: &StateReport, node: &str, external: &Pairs) -> Pairs {
+    let (kind, exposed) = (state.alert, state.exposed.as_ref());
+    let fixed = state_severity(kind).or(exposed.map(|exposed| exposed.severity));
+    let level = severity(fixed.unwrap_or(Severity::Medium));
     with_external(
         external,
         [
@@ -70,6 +72,11 @@ pub(super) fn of_state(kind: AlertKind, node: &str, external: &Pairs) -> Pairs {
             ("alert_source", Some("agent".to_owned())),
             ("severity", Some(level.to_owned())),
             ("instance", Some(node.to_owned())),
+            ("store", exposed.map(|exposed| exposed.store.to_string())),
+            (
+                "component",
+                exposed.map(|exposed| shown(exposed.component.as_os_str().as_encoded_bytes())),
+            ),
         ],
     )
 }
@@ -148,15 +155,22 @@ pub(super) fn describe_state(state: &StateReport) -> Pairs {
         AlertKind::MonitorBlind => "Layerwatch does not see what it should",
         AlertKind::EventsLost => "Layerwatch lost events",
         AlertKind::CoverageGap => "Layerwatch does not watch all that it found",
+        AlertKind::SensitiveLayerExposed => "Secrets in cached image layers are open to users",
         AlertKind::SensitiveLayerRead
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
         | AlertKind::LayerContentRead
         | AlertKind::RawDeviceRead => "Layerwatch reports a state",
     };
+    let exposed = state.exposed.as_ref();
     annotations([
         ("summary", Some(summary.to_owned())),
         ("description", Some(state.detail.clone())),
+        ("remedy", exposed.and_then(|exposed| exposed.remedy.clone())),
+        ("readers", exposed.map(|exposed| in_words(&exposed.exposed_to))),
+        ("findings", exposed.map(|exposed| exposed.findings.to_string())),
+        ("images", exposed.map(|exposed| exposed.images.join(", "))),
+        ("cve", exposed.and_then(|exposed| exposed.cve.clone())),
     ])
 }
 
@@ -178,12 +192,20 @@ fn repository(name: &str) -> String {
     }
 }
 
+fn shown(bytes: &[u8]) -> String {
+    printable(bytes).to_string()
+}
+
 fn short(hex: &str) -> String {
     hex.chars().take(SHORT).collect()
 }
 
 fn readers(exposure: &Exposure) -> String {
-    let readers = exposure.readers.iter().map(|reader| match reader {
+    in_words(&exposure.readers)
+}
+
+fn in_words(readers: &[Reader]) -> String {
+    let readers = readers.iter().map(|reader| match reader {
         Reader::World => "every user".to_owned(),
         Reader::Group { gid } => format!("group {gid}"),
         Reader::User { uid } => format!("user {uid}"),

@@ -85,13 +85,36 @@ fn a_state_is_one_alert_per_node() {
         ("instance", "node-1"),
     ];
     assert_eq!(
-        of_state(AlertKind::MonitorBlind, "node-1", &Pairs::new()),
+        of_state(&samples::state(), "node-1", &Pairs::new()),
         pairs(&expected)
     );
     assert_eq!(
         describe_state(&samples::state())["description"],
         "hook fexit-file-open does not fire"
     );
+}
+
+#[test]
+fn an_exposure_is_one_alert_per_store_and_component() {
+    let state = samples::exposed();
+    let expected = [
+        ("alertname", "SensitiveLayerExposed"),
+        ("alert_source", "agent"),
+        ("severity", "critical"),
+        ("instance", "node-1"),
+        ("store", "overlay@/var/lib/containers/storage"),
+        ("component", "/var/lib/containers/storage"),
+    ];
+    assert_eq!(of_state(&state, "node-1", &Pairs::new()), pairs(&expected));
+    let said = describe_state(&state);
+    for (name, value) in [
+        ("remedy", "chmod 700 /var/lib/containers/storage"),
+        ("readers", "every user"),
+        ("findings", "2"),
+        ("cve", "CVE-2021-41091"),
+    ] {
+        assert_eq!(said[name], value);
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The answer compared with what the kernel lets real processes do.
 
+mod reality;
+
 use std::os::unix::fs::{PermissionsExt, chown, lchown};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use proptest::prelude::*;
@@ -9,9 +11,11 @@ use proptest::test_runner::TestRunner;
 
 use super::acl::tests::bytes_of;
 use super::acl::{self, Entry, Who};
-use super::way::Subject;
+use super::look::{Looker, Wanted};
+use super::way::{Subject, Way};
 use super::*;
-use crate::model::Gate;
+use crate::catalog::{Catalog, Host};
+use crate::model::{Exposure, Gate, Reader};
 use crate::testing::root_or_skip;
 
 const NOBODY: u32 = 65534;
@@ -58,6 +62,15 @@ const MASKED: [Entry; 5] = [
     (Who::Mask, 0),
     (Who::Other, 5),
 ];
+
+fn of_path(host: &Host, path: &Path) -> Exposure {
+    let around = Surroundings::look(host, &Catalog::default(), &Processes::default());
+    around.of(path, Whose::default())
+}
+
+fn walk(host: &Host, path: &Path) -> Way {
+    Looker::new(host).walk(path, Wanted::Read)
+}
 
 /// Directories `0/1/…` below a directory that everybody may enter, the last component a file.
 struct Layout {
@@ -139,8 +152,12 @@ fn check_subject(components: &[Spec<'_>], uid: u32, gids: &[u32]) {
     let layout = Layout::new(components);
     let host = Host::new("/");
     let exposure = of_path(&host, &layout.path);
-    let subject = Subject { uid: Some(uid), gids };
-    let admitted = Way::walk(&host, &layout.path).admits(&subject);
+    let subject = Subject {
+        uid: Some(uid),
+        gids,
+        takes_on: None,
+    };
+    let admitted = walk(&host, &layout.path).admits(&subject);
     let real = layout.can_read(uid, gids);
     assert_eq!(admitted, real, "user {uid} in {gids:?}: {components:?}");
     let listed = exposure.readers.iter().any(|reader| match reader {

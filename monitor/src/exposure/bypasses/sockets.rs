@@ -1,0 +1,86 @@
+//! Engine sockets, and who can write to them.
+//!
+//! Invariant: bounded; a path that is no socket now is none.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use super::{Open, bypass};
+use crate::bounded;
+use crate::exposure::gates::shell_quoted;
+use crate::exposure::look::{Looker, Wanted};
+use crate::exposure::readers::readers_of;
+use crate::model::Means;
+
+/// Sockets of engines that serve them as root, by default and by the name of the socket elsewhere.
+const SOCKETS: &[&str] = &[
+    "/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/k0s/containerd.sock",
+    "/run/buildkit/buildkitd.sock",
+    "/var/snap/microk8s/common/run/containerd.sock",
+];
+const MAX_SOCKETS: usize = 64;
+/// The kernel's list of sockets on a host with very many.
+const UNIX_LIMIT: u64 = 32 << 20;
+
+/// Who can write to an engine's socket.
+pub(in crate::exposure) fn sockets(looker: &Looker) -> Vec<Open> {
+    let mut paths: BTreeSet<PathBuf> = SOCKETS.iter().map(PathBuf::from).collect();
+    let listed = bounded::read(&looker.host().path("/proc/1/net/unix"), UNIX_LIMIT).unwrap_or_default();
+    paths.extend(engine_sockets(&listed).take(MAX_SOCKETS));
+    let resolved: BTreeSet<PathBuf> = paths.iter().map(|path| looker.resolve(path)).collect();
+    let mut found = Vec::new();
+    for path in resolved {
+        let seen = looker.host().path(&path);
+        if !std::fs::symlink_metadata(&seen).is_ok_and(|one| one.file_type().is_socket()) {
+            continue;
+        }
+        let way = looker.walk(&seen, Wanted::Write);
+        let Some(socket) = way.components.last() else {
+            continue;
+        };
+        let remedy = Some(format!("chmod 660 {}", shell_quoted(&path)));
+        found.extend(readers_of(&way).readers.into_iter().map(|reader| Open {
+            bypass: bypass(reader, Means::Socket, &path, socket.uid == 0),
+            gate: Some(socket.gate()),
+            remedy: remedy.clone(),
+            owner_uid: socket.uid,
+        }));
+    }
+    found
+}
+
+/// The paths of sockets that are called as engines call theirs; `Num: … Path` per line.
+fn engine_sockets(listed: &[u8]) -> impl Iterator<Item = PathBuf> {
+    let names: BTreeSet<&std::ffi::OsStr> = SOCKETS
+        .iter()
+        .filter_map(|path| Path::new(path).file_name())
+        .collect();
+    listed.split(|byte| *byte == b'\n').filter_map(move |line| {
+        use std::os::unix::ffi::OsStrExt;
+        let at = line.windows(2).position(|two| two == b" /")?;
+        let path = Path::new(std::ffi::OsStr::from_bytes(line.get(at + 1..)?));
+        names.contains(path.file_name()?).then(|| path.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_are_told_by_their_names() {
+        let listed = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 20 /srv/d/docker.sock\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 21 @/containerd.sock\n\
+            0000000000000000: 00000003 00000000 00000000 0001 03 22\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 23 /run/dbus/socket\n";
+        let found: Vec<PathBuf> = engine_sockets(listed).collect();
+        assert_eq!(found, [PathBuf::from("/srv/d/docker.sock")]);
+    }
+}

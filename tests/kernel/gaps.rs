@@ -3,13 +3,14 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use layerwatch_tests::scene::Agent;
 use layerwatch_tests::wait_until;
 use serde_json::json;
 
 use crate::agent::{Store, started};
 use crate::fixture::{USER, cat_as, detached, directory};
+use crate::tiers::doctor;
 
 /// How long a line may take; without hooks nothing comes.
 fn deadline() -> Duration {
@@ -47,6 +48,12 @@ fn a_full_map_is_a_gap_until_there_is_room_again() -> Result<()> {
     assert_eq!(gaps(&agent, 1)?, [true]);
     let alerts = "layerwatch_alerts_total{alert=\"CoverageGap\",severity=\"medium\"}";
     assert_eq!(agent.metric(alerts), Some(1.0));
+
+    let said = doctor(directory.path(), agent.port, "running agent")?;
+    ensure!(
+        said.len() == 1 && said[0].starts_with("3 files or directories"),
+        "doctor: {said:?}"
+    );
 
     // The lower layer goes, and with it the four findings in it.
     let layer = json!([{"id": store.upper, "diff-digest": format!("sha256:{}", store.upper)}]);

@@ -15,11 +15,12 @@ use serde_json::Value;
 use crate::agent::{Store, watching};
 use crate::fixture::{USER, cat_as, detached, directory, preference};
 
-/// What `doctor` says of the checks of this name.
-fn doctor(directory: &Path, name: &str) -> Result<Vec<String>> {
+/// What `doctor` says in the checks of this name.
+pub(crate) fn doctor(directory: &Path, port: u16, name: &str) -> Result<Vec<String>> {
     let mut command = Command::new(Agent::binary()?);
     let state = format!("state_directory={}", directory.display());
-    command.args(["doctor", "-o", "json", "--set", &state]);
+    let listen = format!("web.listen=127.0.0.1:{port}");
+    command.args(["doctor", "-o", "json", "--set", &state, "--set", &listen]);
     if let Some(tier) = preference().forced {
         command.args(["--tier", &tier.as_str().to_lowercase()]);
     }
@@ -56,7 +57,7 @@ fn the_agent_says_which_tier_it_came_to_and_why() -> Result<()> {
         let line = format!("tier not used tier={tier} reason={reason:?}");
         ensure!(log.contains(&line), "the log has no {line:?}: {log}");
     }
-    let used = doctor(directory.path(), "tier")?;
+    let used = doctor(directory.path(), agent.port, "tier")?;
     ensure!(
         used.len() == 1 && used[0].starts_with(&format!("{tier} (")),
         "doctor: {used:?}"
@@ -66,7 +67,7 @@ fn the_agent_says_which_tier_it_came_to_and_why() -> Result<()> {
         .iter()
         .map(|one| format!("{}: {}", one.tier, one.reason));
     assert_eq!(
-        doctor(directory.path(), "tier not used")?,
+        doctor(directory.path(), agent.port, "tier not used")?,
         reasons.collect::<Vec<_>>()
     );
 

@@ -11,6 +11,7 @@ use super::context::Context;
 use super::exit::Done;
 use super::output::{Item, Output, OutputArguments};
 use super::run::TierArgument;
+use super::running;
 use super::tone::{Entry, Tone};
 use crate::app;
 use crate::catalog::{self, Host};
@@ -94,10 +95,26 @@ pub(super) fn doctor(context: &Context, arguments: &DoctorArguments) -> Result<D
     checks.extend(kernel_checks(&environment));
     checks.push(capabilities()?);
     checks.extend(tracing(&config));
+    checks.extend(running_agent(&config));
     checks.extend(stores(&config));
     let failed = checks.iter().any(|check| check.level == Level::Fail);
     Output::new(arguments.output).list(&checks, &[])?;
     Ok(if failed { Done::Unfit } else { Done::Clean })
+}
+
+/// Whether an agent that runs here watches all that it found; nothing where none answers.
+fn running_agent(config: &Config) -> Option<Check> {
+    Some(match running::unwatched(&config.web.listen)? {
+        0 => Check::ok("running agent", "watches all that it found"),
+        unwatched => Check::new(
+            Level::Warn,
+            "running agent",
+            format!(
+                "{unwatched} files or directories do not fit the kernel's maps: reads of them are not seen"
+            ),
+            "remove images that are not used, or watch fewer stores: stores.roots",
+        ),
+    })
 }
 
 fn kernel_checks(environment: &Environment) -> Vec<Check> {

@@ -16,6 +16,7 @@ mod output;
 mod replay;
 mod rules;
 mod run;
+mod running;
 mod scan;
 mod settings;
 mod stores;

@@ -144,6 +144,60 @@ fn a_file_is_explained_by_the_layer_it_came_with() -> Result<()> {
 }
 
 #[test]
+fn a_removed_image_is_gone_and_a_loaded_one_explained() -> Result<()> {
+    if !copies_ready("copies loaded and removed")? {
+        return Ok(());
+    }
+    for engine in ["podman", "docker"] {
+        let copies = Copies::new(engine, false)?;
+        let run = |arguments: &[&str]| match &copies.docker {
+            Some(docker) => docker.run(arguments),
+            None => copies.scene.store.run("podman", arguments),
+        };
+        let layers = copies.layers()?;
+        let archive = copies.scene.path().join("image.tar");
+        let archive = archive.to_str().context("text")?;
+        run(&["save", "-o", archive, &copies.name])?;
+        run(&["rmi", "-f", &copies.name])?;
+        assert_eq!(
+            copies.keys()?,
+            Vec::<PathBuf>::new(),
+            "{engine} removed its copies"
+        );
+        let left = copies.json_of(&["images"])?;
+        assert_eq!(left["images"], json!([]), "{engine}");
+        assert_eq!(
+            copies.json_of(&["find", "secret.key"])?["found"],
+            json!([]),
+            "{engine}"
+        );
+        run(&["load", "-i", archive])?;
+        let found = copies.json_of(&["find", "secret.key"])?;
+        let places = found["found"].as_array().context("a list")?;
+        let told: Vec<_> = places
+            .iter()
+            .map(|place| {
+                json!([
+                    place["diff_id"],
+                    place["images"][0]["name"],
+                    place["images"][0]["position"]
+                ])
+            })
+            .collect();
+        assert_eq!(told, [json!([layers[0], copies.name, 1])], "{engine}: {found}");
+        for key in copies.keys()? {
+            let explained = copies.explain(&key)?;
+            assert_eq!(
+                (&explained["layer"]["diff_id"], &explained["images"][0]["name"]),
+                (&layers[0], &json!(copies.name)),
+                "{engine}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn each_copy_of_a_key_is_watched_and_named_by_its_layer() -> Result<()> {
     if !copies_ready("copies watched")? {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Ordinary packages, unpacked as a layer: test suites, sources, servers and documentation, which are full of keys that are
-//! no secrets. At most [`MOST`] findings may be high or worse, and each must be in the reviewed list.
+//! no secrets. At most [`MOST`] findings of a tree may be high or worse, and each must be in the reviewed list. One tree is
+//! as dpkg leaves it, one has Alpine's layout (musl, busybox, apk's record), with files of Debian's packages.
 //!
 //! A part of `--full`, since it downloads some hundred megabytes.
 
@@ -16,7 +17,7 @@ use crate::{build, files, process, say};
 const MOST: usize = 5;
 /// Findings that were looked at, with the reason why they stand as they are.
 const REVIEWED: &str = "tests/fixtures/accuracy/ordinary.toml";
-const PACKAGES: [&str; 22] = [
+const DEBIAN: [&str; 22] = [
     "apache2-bin",
     "dovecot-core",
     "golang-1.19-src",
@@ -41,30 +42,59 @@ const PACKAGES: [&str; 22] = [
     "ssl-cert",
 ];
 
+/// What is often in an image on Alpine, and what has keys in it.
+const ALPINE: [&str; 8] = [
+    "busybox-static",
+    "ca-certificates",
+    "libpython3.11-stdlib",
+    "libpython3.11-testsuite",
+    "musl",
+    "openssl",
+    "python3-certifi",
+    "python3-twisted",
+];
+/// Writes apk's record of a tree.
+const APK_RECORD: &str = include_str!("apk-record.py");
+
 /// Unpacks them, scans, compares.
 pub(super) fn run(context: &Context<'_>) -> Result<Outcome> {
     let folder = context.workspace.target.join("test/ordinary");
-    let layer = folder.join("layer");
-    unpack(&folder, &layer)?;
+    let reviewed = reviewed(&files::read_text(&context.workspace.root.join(REVIEWED))?)?;
     let agent = build::agent(context.workspace, &build::Options { release: true })?;
+    let mut outcome = Outcome::default();
+    for (name, packages, record) in [
+        ("debian", &DEBIAN[..], dpkg_record as Record),
+        ("alpine", &ALPINE[..], apk_record as Record),
+    ] {
+        let folder = folder.join(name);
+        unpack(&folder, packages, record)?;
+        outcome.add(judge(&agent, name, &folder, &reviewed)?);
+    }
+    Ok(outcome)
+}
+
+/// Scans one tree and compares.
+fn judge(agent: &Path, name: &str, folder: &Path, reviewed: &[(String, String)]) -> Result<Outcome> {
     let mut scan = Command::new(agent);
     scan.arg("--set")
         .arg(format!("state_directory={}", folder.join("state").display()))
         .args(["scan", "--quiet", "-o", "json"])
-        .arg(&layer);
-    let worst = worst(&process::output(&mut scan)?)?;
-    let reviewed = reviewed(&files::read_text(&context.workspace.root.join(REVIEWED))?)?;
+        .arg(folder.join("layer"));
+    let json = process::output(&mut scan)?;
+    // Without a finding that a package's record lowered nothing would have been shown.
+    ensure!(json.contains("\"package\""), "{name}: no finding is a package's");
+    let worst = worst(&json)?;
+    say::progress(&format!(
+        "ordinary packages: {name}: {} are high or worse",
+        worst.len()
+    ));
     let mut outcome = Outcome::passed(1);
     if worst.len() > MOST {
-        say::progress(&format!(
-            "ordinary packages: {} findings are high or worse",
-            worst.len()
-        ));
         outcome = Outcome::failed(1);
     }
     for finding in worst.iter().filter(|finding| !reviewed.contains(finding)) {
         say::progress(&format!(
-            "ordinary packages: not reviewed: {} in {}",
+            "ordinary packages: {name}: not reviewed: {} in {}",
             finding.0, finding.1
         ));
         outcome = Outcome::failed(1);
@@ -72,29 +102,49 @@ pub(super) fn run(context: &Context<'_>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// As dpkg leaves them: the files, and beside them what each package says of them.
-fn unpack(folder: &Path, layer: &Path) -> Result<()> {
-    let whole = folder.join("unpacked");
+/// Leaves in a tree what its package manager writes down of a package, or of all with the last one.
+type Record = fn(layer: &Path, package: Option<(&str, &Path)>) -> Result<()>;
+
+/// The files, and beside them what each package says of them.
+fn unpack(folder: &Path, packages: &[&str], record: Record) -> Result<()> {
+    let (whole, layer) = (folder.join("unpacked"), folder.join("layer"));
     if whole.exists() {
         return Ok(());
     }
-    files::empty_folder(layer)?;
-    let records = layer.join("var/lib/dpkg/info");
+    files::empty_folder(&layer)?;
     let apt = Apt::system();
-    for package in PACKAGES {
+    for package in packages {
         if apt.candidate(package)?.is_none() {
             say::progress(&format!("ordinary packages: this release has no {package}"));
             continue;
         }
         let download = folder.join("download").join(package);
-        for deb in apt.download(&[package.to_owned()], &download)? {
-            apt::unpack(&deb, layer)?;
-            let record = process::output(Command::new("dpkg-deb").arg("-I").arg(&deb).arg("md5sums"))?;
-            files::create_folder(&records)?;
-            files::write(&records.join(format!("{package}.md5sums")), record.as_bytes())?;
+        for deb in apt.download(&[(*package).to_owned()], &download)? {
+            apt::unpack(&deb, &layer)?;
+            record(&layer, Some((package, &deb)))?;
         }
     }
+    record(&layer, None)?;
     files::write(&whole, b"")
+}
+
+/// As dpkg does, for each package.
+fn dpkg_record(layer: &Path, package: Option<(&str, &Path)>) -> Result<()> {
+    let Some((package, deb)) = package else {
+        return Ok(());
+    };
+    let records = layer.join("var/lib/dpkg/info");
+    let record = process::output(Command::new("dpkg-deb").arg("-I").arg(deb).arg("md5sums"))?;
+    files::create_folder(&records)?;
+    files::write(&records.join(format!("{package}.md5sums")), record.as_bytes())
+}
+
+/// As apk does, for all at once.
+fn apk_record(layer: &Path, package: Option<(&str, &Path)>) -> Result<()> {
+    match package {
+        Some(_) => Ok(()),
+        None => process::run_quietly(Command::new("python3").args(["-c", APK_RECORD]).arg(layer)),
+    }
 }
 
 /// Rule and path of the findings that are high or worse.

@@ -83,8 +83,9 @@ pub(super) fn all(workspace: &Workspace, folder: &Path, agent: &Path) -> Result<
             "--no-banner",
             "--exit-code",
             "0",
+            // Not the null device: as root it would replace that by a file.
             "--report-path",
-            "/dev/null",
+            "-",
         ];
         programs.push(Program::new("gitleaks", &program, &arguments));
     }

@@ -72,7 +72,8 @@ pub mod watch_flags {
 
 /// Counters of a place, value of the per-processor array `COUNTERS`, index = a constant of [`hooks`].
 ///
-/// `seen = matched + ignored` and `matched = emitted + repeated + ring_full + own`. Reads, maps and descriptors are
+/// An open is seen on a device with a watch on it, or of a block device: the others cost next to nothing, and so have no
+/// counter. `seen = matched + ignored` and `matched = emitted + repeated + ring_full + own`. Reads, maps and descriptors are
 /// seen once [`filter_bit`] lets them through: the others cost nothing but that test, and so no counter either.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
@@ -116,8 +117,15 @@ pub const HOOKS: u32 = 16;
 pub const SENSITIVE_CAPACITY: u32 = 1 << 17;
 /// How many directories `ROOTS` holds.
 pub const ROOTS_CAPACITY: u32 = 1 << 16;
-/// How many devices `DEVICES` holds.
-pub const DEVICES_CAPACITY: u32 = 1024;
+/// How many slots `DEVICES` has.
+pub const DEVICE_SLOTS: u32 = 1 << 12;
+
+/// The slot of `DEVICES` that is not 0 while an inode on the device is watched; other devices may share it.
+#[inline]
+pub const fn device_slot(dev: u32) -> u32 {
+    dev.wrapping_mul(0x9e37_79b9) >> 20
+}
+
 /// How long after an agent's last call the programs report nothing any more, nanoseconds.
 pub const INERT_AFTER_NS: u64 = 600_000_000_000;
 /// A clock tick of `/proc/PID/stat` in nanoseconds (`USER_HZ` is 100, include/asm-generic/param.h): the unit of the start

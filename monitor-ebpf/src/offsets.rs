@@ -12,6 +12,9 @@ macro_rules! offsets {
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Pod, Zeroable)]
         pub struct Offsets {
             $(#[doc = concat!("`", $path, "`")] $(#[$doc])* pub $field: u32,)*
+            /// 1 where the kernel hands programs the current task with its type (`bpf_get_current_task_btf`, from 5.11
+            /// on), so that its fields cost a load each; else 0.
+            pub typed_task: u32,
         }
 
         impl Offsets {
@@ -64,6 +67,7 @@ offsets! {
     sb_dev = "super_block.s_dev",
     sb_magic = "super_block.s_magic",
     sb_fs_info = "super_block.s_fs_info",
+    sb_stack_depth = "super_block.s_stack_depth",
     vfsmount_sb = "vfsmount.mnt_sb",
     mount_mnt = "mount.mnt",
     mount_ns = "mount.mnt_ns",

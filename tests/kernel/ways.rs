@@ -1,6 +1,7 @@
 //! Four ways to one inode, and what must not be reported.
 
 use anyhow::{Context, Result};
+use layerwatch::kernel::Tier;
 use layerwatch_ebpf::{NO_ID, Record, flags, hooks, kinds};
 
 use crate::fixture::{Layer, Mounted, USER, cat_as, wire};
@@ -55,7 +56,12 @@ fn check(layer: &mut Layer, uid: u32, path: &str, leaf: &str, backing: bool) -> 
         uid,
         // A backing file is opened with the mounter's rights.
         effective_fsuid: if backing { 0 } else { uid },
-        outer_fsuid: if backing { uid } else { NO_ID },
+        // Elsewhere it is carried only where the opener worked with rights that are not its own.
+        outer_fsuid: if backing && layer.tier == Tier::D {
+            uid
+        } else {
+            NO_ID
+        },
         mounter_uid: if backing { 0 } else { NO_ID },
         result: 0,
         comm: "cat".to_owned(),

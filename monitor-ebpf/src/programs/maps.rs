@@ -1,14 +1,14 @@
 //! The maps, and the counters that each program keeps.
 //!
-//! Invariant: the agent fills `FILTER`, `SENSITIVE`, `ROOTS`, `DEVICES`, `BLOCK_DEVICES`, `OWN` and `ALIVE`; the
-//! programs only read them.
+//! Invariant: the agent fills `FILTER`, `SENSITIVE`, `ROOTS`, `DEVICES`, `UNSCANNED`, `BLOCK_DEVICES`, `OWN` and
+//! `ALIVE`; the programs only read them.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use layerwatch_ebpf::{
-    BLOCK_DEVICES_CAPACITY, Counters, DEVICES_CAPACITY, FILTER_BITS, HOOKS, INERT_AFTER_NS, InodeKey, NO_ID,
-    PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch, filter_bit,
+    BLOCK_DEVICES_CAPACITY, Counters, DEVICE_SLOTS, FILTER_BITS, HOOKS, INERT_AFTER_NS, InodeKey, NO_ID,
+    PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch, device_slot, filter_bit,
 };
 
 /// Let a hash map grow with its use instead of taking its whole size at load (`BPF_F_NO_PREALLOC`).
@@ -36,9 +36,14 @@ pub(super) static SENSITIVE: HashMap<InodeKey, Watch> =
 pub(super) static ROOTS: HashMap<InodeKey, Watch> =
     HashMap::with_max_entries(ROOTS_CAPACITY, NO_PREALLOCATION);
 
-/// Devices with a watched inode on them: everything elsewhere is left at once.
+/// For each slot whether a watched inode is on a device of the slot: everything elsewhere is left at once. An array, since
+/// its look-up is a few instructions and a hash's a hundred.
 #[map]
-pub(super) static DEVICES: HashMap<u32, u32> = HashMap::with_max_entries(DEVICES_CAPACITY, NO_PREALLOCATION);
+static DEVICES: Array<u32> = Array::with_max_entries(DEVICE_SLOTS, 0);
+
+/// Whether a layer is watched that has not been scanned: 0 or 1.
+#[map]
+static UNSCANNED: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Block devices (by number, inode 0) and backing files that hold a store.
 #[map]
@@ -135,6 +140,26 @@ pub(super) fn may_be_watched(key: InodeKey) -> bool {
     };
     // SAFETY: a map value of plain integers.
     unsafe { *word >> (bit & 63) & 1 != 0 }
+}
+
+/// Whether a watched inode may be on the device; if not, none is.
+#[inline(always)]
+pub(super) fn may_be_watched_device(dev: u32) -> bool {
+    let Some(slot) = DEVICES.get_ptr(device_slot(dev)) else {
+        return true;
+    };
+    // SAFETY: a map value of plain integers.
+    unsafe { *slot != 0 }
+}
+
+/// Whether a layer is watched that has not been scanned, so that all of its content is of interest.
+#[inline(always)]
+pub(super) fn is_some_layer_unscanned() -> bool {
+    let Some(unscanned) = UNSCANNED.get_ptr(0) else {
+        return true;
+    };
+    // SAFETY: a map value of plain integers.
+    unsafe { *unscanned != 0 }
 }
 
 /// This processor's counters of a hook.

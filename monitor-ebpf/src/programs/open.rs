@@ -7,7 +7,7 @@
 use layerwatch_ebpf::{Counters, InodeKey, Watch, flags, kinds, watch_flags};
 
 use super::fields::{Load, Probe, offset, scalar};
-use super::maps::{BLOCK_DEVICES, DEVICES, SENSITIVE, count, may_be_watched};
+use super::maps::{BLOCK_DEVICES, SENSITIVE, count, counters, is_some_layer_unscanned, may_be_watched};
 use super::overlay;
 use super::report::{What, report};
 use super::walk::{self, End, Walk};
@@ -40,25 +40,24 @@ pub(super) struct Opened {
     pub(super) dentry: *const u8,
 }
 
-/// Whether any watched inode is on the device.
-#[inline(always)]
-pub(super) fn is_watched_device(dev: u32) -> bool {
-    DEVICES.get_ptr(&dev).is_some()
-}
-
-/// The device behind a block device's node, if it is one.
+/// Whether the inode is a block device's node.
 ///
 /// # Safety
 /// `inode` is an inode that `L` can read.
 #[inline(always)]
-pub(super) unsafe fn block_device<L: Load>(inode: *const u8) -> Option<InodeKey> {
+pub(super) unsafe fn is_block_device<L: Load>(inode: *const u8) -> bool {
     // SAFETY: the caller's.
-    unsafe {
-        if L::load::<u16>(inode, offset!(inode_mode)) & S_IFMT != S_IFBLK {
-            return None;
-        }
-        Some(InodeKey::new(L::load(inode, offset!(inode_rdev)), 0))
-    }
+    unsafe { L::load::<u16>(inode, offset!(inode_mode)) & S_IFMT == S_IFBLK }
+}
+
+/// The device behind a block device's node.
+///
+/// # Safety
+/// `inode` is an inode that `L` can read.
+#[inline(always)]
+pub(super) unsafe fn block_device<L: Load>(inode: *const u8) -> InodeKey {
+    // SAFETY: the caller's.
+    unsafe { InodeKey::new(L::load(inode, offset!(inode_rdev)), 0) }
 }
 
 /// What became of an open, for the diagnostics of the hook.
@@ -74,18 +73,19 @@ pub(super) enum Judged {
 /// Judges one open file on a watched device, or a block device.
 ///
 /// # Safety
-/// The pointers of `opened` are kernel pointers that `L` can read; `counters` is this processor's value.
+/// The pointers of `opened` are kernel pointers that `L` can read.
 #[inline(always)]
-pub(super) unsafe fn judge<L: Load>(
-    opened: &Opened,
-    raw: Option<InodeKey>,
-    counters: *mut Counters,
-) -> Judged {
+pub(super) unsafe fn judge<L: Load>(opened: &Opened, is_block_device: bool) -> Judged {
+    let Some(counters) = counters(opened.place) else {
+        return Judged::Done;
+    };
     // SAFETY: the caller's.
     unsafe {
-        let key = match raw {
-            Some(key) => key,
-            None => InodeKey::new(opened.dev, L::load(opened.inode, offset!(inode_ino))),
+        count(&raw mut (*counters).seen);
+        let key = if is_block_device {
+            block_device::<L>(opened.inode)
+        } else {
+            InodeKey::new(opened.dev, L::load(opened.inode, offset!(inode_ino)))
         };
         if may_be_watched(key) {
             if let Some(watch) = SENSITIVE.get_ptr(&key) {
@@ -97,7 +97,7 @@ pub(super) unsafe fn judge<L: Load>(
                 return Judged::Done;
             }
         }
-        if raw.is_some() {
+        if is_block_device {
             count(&raw mut (*counters).ignored);
             return Judged::Done;
         }
@@ -172,7 +172,9 @@ unsafe fn is_for_reading(opened: &Opened) -> bool {
 unsafe fn content<L: Load>(opened: &Opened, counters: *mut Counters) -> Judged {
     // SAFETY: as for `judge`.
     unsafe {
-        if L::load::<u16>(opened.inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
+        // What is read through an overlay is looked for only while some layer waits for its scan.
+        let of_no_interest = opened.backing && !is_some_layer_unscanned();
+        if of_no_interest || L::load::<u16>(opened.inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
             count(&raw mut (*counters).ignored);
             return Judged::Done;
         }

@@ -31,6 +31,18 @@ pub(super) fn remember_outer(dev: u32, ino: u64) {
     let _ = OUTER.insert(&bpf_get_current_pid_tgid(), &outer, 0);
 }
 
+/// Whether an overlay's backing open, which works with the mounter's rights, could not say whose the outer one was: where
+/// the task works with rights that are not its own already, or where overlays are stacked. Else the task's own rights and
+/// what the backing file says of its outer one are enough, and the common open costs no entry in a map.
+///
+/// # Safety
+/// `sb` is an overlay superblock that `L` can read.
+#[inline(always)]
+pub(super) unsafe fn hides_who_asks<L: Load>(sb: *const u8) -> bool {
+    // SAFETY: the caller's.
+    unsafe { L::load::<u32>(sb, offset!(sb_stack_depth)) > 1 || task::has_borrowed_rights() }
+}
+
 /// Takes what the outer open of this thread left.
 #[inline(always)]
 fn take_outer() -> Outer {

@@ -7,7 +7,7 @@ use layerwatch_ebpf::{InodeKey, flags, hooks, kinds, watch_flags};
 
 use super::emit::{self, Match};
 use super::fields::{Load, Probe, offset, scalar};
-use super::maps::{Outer, ROOTS, count, counters, may_be_watched};
+use super::maps::{Outer, ROOTS, count, counters, may_be_watched, may_be_watched_device};
 use super::open::{self, Judged, Opened};
 use super::{device, overlay, report};
 
@@ -20,44 +20,34 @@ pub(super) const MAY_READ: i32 = 4;
 /// `file` is a `struct file` that `L` can read.
 #[inline(always)]
 pub(super) unsafe fn opened<L: Load>(file: *const u8, result: i32) -> Judged {
-    let Some(counters) = counters(hooks::OPEN) else {
-        return Judged::Done;
-    };
     // SAFETY: the caller's.
     unsafe {
-        count(&raw mut (*counters).seen);
         let inode = L::pointer(file, offset!(file_inode));
         let sb = L::pointer(inode, offset!(inode_sb));
         let dev = device::device::<L>(inode, sb);
-        let is_overlay = L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC;
-        let raw = open::block_device::<L>(inode);
-        let is_watched = raw.is_some() || open::is_watched_device(dev);
-        if !is_watched && !is_overlay {
-            count(&raw mut (*counters).ignored);
-            return Judged::Done;
-        }
         let dentry = L::pointer(file, offset!(file_path_dentry));
-        let backing = overlay::is_backing::<L>(file, sb, dentry);
-        // An overlay below an overlay opens its files too: the outermost is who asked.
-        if is_overlay && !backing {
-            overlay::remember_outer(dev, L::load(inode, offset!(inode_ino)));
+        if L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC && overlay::hides_who_asks::<L>(sb) {
+            // An overlay below an overlay opens its files too: the outermost is who asked.
+            if !overlay::is_backing::<L>(file, sb, dentry) {
+                overlay::remember_outer(dev, L::load(inode, offset!(inode_ino)));
+            }
         }
-        if !is_watched {
-            count(&raw mut (*counters).ignored);
+        let is_block_device = open::is_block_device::<L>(inode);
+        if !is_block_device && !may_be_watched_device(dev) {
             return Judged::Done;
         }
         let own_dentry = L::load::<u64>(dentry, offset!(dentry_sb)) == sb as u64;
         let opened = Opened {
             place: hooks::OPEN,
             report_creations: false,
-            backing,
+            backing: overlay::is_backing::<L>(file, sb, dentry),
             result,
             file,
             inode,
             dev,
             dentry: if own_dentry { dentry } else { core::ptr::null() },
         };
-        open::judge::<L>(&opened, raw, counters)
+        open::judge::<L>(&opened, is_block_device)
     }
 }
 

@@ -68,10 +68,8 @@ extern "C" fn layerwatch_report(file: u64, what: u64, directory: u64, watch: u64
             }
         } else if what.flags & flags::BY_DIRECTORY != 0 {
             found.key.ino = directory;
-        } else if what.kind == kinds::OPEN_DEVICE
-            && let Some(device) = open::block_device::<Probe>(found.inode)
-        {
-            found.key = device;
+        } else if what.kind == kinds::OPEN_DEVICE && open::is_block_device::<Probe>(found.inode) {
+            found.key = open::block_device::<Probe>(found.inode);
         }
         if backing && found.outer.present == 0 {
             let sb = Probe::pointer(found.inode, offset!(inode_sb));

@@ -5,11 +5,11 @@
 
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use layerwatch_ebpf::{Counters, hooks, kinds};
+use layerwatch_ebpf::{hooks, kinds};
 
 use super::calls::{MAPS, OPENS, RECEIVES, TAKES, class};
 use super::fields::{Direct, Load, Probe, offset};
-use super::maps::{count, counters};
+use super::maps::{count, counters, may_be_watched_device};
 use super::open::{self, Judged, Opened};
 use super::{descriptors, device, diagnose, overlay, places, task};
 
@@ -65,14 +65,10 @@ const MMAP: u64 = 9;
 /// To be called by the task that has the descriptor.
 #[inline(always)]
 pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
-    let Some(counters) = counters(place) else {
-        return Judged::Done;
-    };
-    // SAFETY: every load is fault-safe; `counters` is this processor's value.
+    // SAFETY: every load is fault-safe.
     unsafe {
-        count(&raw mut (*counters).seen);
         let Some(file) = task::file_of(descriptor) else {
-            return unreadable(counters);
+            return unreadable(place);
         };
         let inode = Probe::pointer(file, offset!(file_inode));
         let sb = Probe::pointer(inode, offset!(inode_sb));
@@ -89,7 +85,7 @@ pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
         if Probe::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC {
             let real = overlay::real(inode);
             if real.inode.is_null() {
-                return unreadable(counters);
+                return unreadable(place);
             }
             opened.report_creations = false;
             opened.backing = true;
@@ -98,21 +94,23 @@ pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
             let sb = Probe::pointer(real.inode, offset!(inode_sb));
             opened.dev = device::device::<Probe>(real.inode, sb);
         }
-        let raw = open::block_device::<Probe>(opened.inode);
-        if raw.is_none() && !open::is_watched_device(opened.dev) {
-            count(&raw mut (*counters).ignored);
+        let is_block_device = open::is_block_device::<Probe>(opened.inode);
+        if !is_block_device && !may_be_watched_device(opened.dev) {
             return Judged::Done;
         }
-        open::judge::<Probe>(&opened, raw, counters)
+        open::judge::<Probe>(&opened, is_block_device)
     }
 }
 
 #[inline(always)]
-unsafe fn unreadable(counters: *mut Counters) -> Judged {
-    // SAFETY: the caller's.
-    unsafe {
-        count(&raw mut (*counters).ignored);
-        count(&raw mut (*counters).read_error);
+fn unreadable(place: u16) -> Judged {
+    if let Some(counters) = counters(place) {
+        // SAFETY: this processor's value.
+        unsafe {
+            count(&raw mut (*counters).seen);
+            count(&raw mut (*counters).ignored);
+            count(&raw mut (*counters).read_error);
+        }
     }
     Judged::Unreadable
 }

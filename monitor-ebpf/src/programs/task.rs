@@ -2,11 +2,13 @@
 //!
 //! Both sets, since inside an overlay's backing open `cred` is the mounter's and only `real_cred` is the process's.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_task};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_get_current_task, bpf_get_current_task_btf,
+};
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use layerwatch_ebpf::{CredentialRecord, NO_ID, Offsets, Record, flags};
 
-use super::fields::{Load, Probe, checked, into, offset};
+use super::fields::{Direct, Load, Probe, checked, into, offset};
 
 /// `PF_KTHREAD`, include/linux/sched.h.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -47,6 +49,22 @@ pub(super) fn current_process_start() -> u64 {
             Probe::pointer(current(), offset!(task_group_leader)),
             offset!(task_start_boottime),
         )
+    }
+}
+
+/// Whether the task works with rights that are not its own: io_uring for a personality, the kernel for a mounter.
+#[inline(always)]
+pub(super) fn has_borrowed_rights() -> bool {
+    // SAFETY: the typed task's fields may be loaded, and a program for a kernel without it is verified without the branch.
+    unsafe {
+        if offset!(typed_task) == 1 {
+            let task = bpf_get_current_task_btf().cast_const().cast();
+            Direct::load::<u64>(task, offset!(task_cred))
+                != Direct::load::<u64>(task, offset!(task_real_cred))
+        } else {
+            let task = current();
+            Probe::load::<u64>(task, offset!(task_cred)) != Probe::load::<u64>(task, offset!(task_real_cred))
+        }
     }
 }
 

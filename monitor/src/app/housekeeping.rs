@@ -36,6 +36,7 @@ pub(super) struct Housekeeping {
     places: Vec<u16>,
     shared: Shared,
     lost: u64,
+    unseen: u64,
     blind: bool,
     losing_since: Option<Instant>,
 }
@@ -49,6 +50,7 @@ impl Housekeeping {
             places: started.choice.places.clone(),
             shared,
             lost: 0,
+            unseen: 0,
             blind: false,
             losing_since: None,
         }
@@ -129,7 +131,7 @@ impl Housekeeping {
             }
             None => return,
         };
-        let mut lost = 0;
+        let (mut lost, mut unseen) = (0, 0);
         let places = std::mem::take(&mut self.places);
         let watched = |number| number == hooks::PROCESS || places.contains(&number);
         for hook in counters.iter().filter(|hook| watched(hook.number)) {
@@ -137,17 +139,23 @@ impl Housekeeping {
             if hook.number != hooks::PROCESS {
                 lost += hook.counters.ring_full;
             }
+            // Of the other places the counter is enough: they are looked at beside the open, for the rare use without one.
+            if hook.number == hooks::OPEN {
+                unseen = hook.left_out;
+            }
             if let Some(label) = Hook::from_wire(hook.number) {
-                self.shared.metrics.kernel_counters(label, &hook.counters);
+                let metrics = &self.shared.metrics;
+                metrics.kernel_counters(label, &hook.counters, hook.left_out);
             }
         }
         self.places = places;
-        if lost > self.lost {
+        if lost > self.lost || unseen > self.unseen {
             let detail = format!(
-                "{} events lost between the kernel and the event plane",
-                lost - self.lost
+                "{} events lost between the kernel and the event plane, {} opens not looked at by the kernel",
+                lost.saturating_sub(self.lost),
+                unseen.saturating_sub(self.unseen),
             );
-            self.lost = lost;
+            (self.lost, self.unseen) = (lost.max(self.lost), unseen.max(self.unseen));
             if self.losing_since.replace(Instant::now()).is_none() {
                 self.state(AlertKind::EventsLost, true, &detail);
             }

@@ -4,131 +4,25 @@
 //! not pinned.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use aya::maps::{Map, MapData, MapError, PerCpuArray, PerCpuValues};
-use aya::programs::ProgramError;
+use aya::maps::{Map, MapData, PerCpuArray, PerCpuValues};
 use aya::{Btf, Ebpf, EbpfLoader};
 use layerwatch_ebpf::{PROCESS_RING_BYTES, RING_BYTES, Record, SENSITIVE_CAPACITY, hooks, watch_flags};
 
 use super::diagnostics::{self, Diagnostics};
-use super::links::Link;
+use super::error::{CANARY_DEADLINE, KernelError, OffsetsFailure};
+use super::links::{self, Link};
 use super::maps::WatchMaps;
 use super::object;
-use super::offsets::{self, OffsetsError, Resolved};
-use super::pins::{PinBase, PinError, PinSet};
+use super::offsets::{self, Resolved};
+use super::pins::{PinBase, PinSet};
 use super::places::{self, Attachment, RefusedPlace, place_name};
 use super::processes;
 use super::ring::Ring;
-use super::self_check::{Canary, CanaryMismatch};
-use super::tiers::{Handicap, Rejection, Tier, chain};
-
-/// How long the canary's record may take.
-const CANARY_DEADLINE: Duration = Duration::from_secs(3);
-
-/// Why tracing does not work.
-#[derive(Debug, thiserror::Error)]
-pub enum KernelError {
-    /// The agent was built without `cargo xtask build`.
-    #[error("this agent was built without kernel programs; build it with `cargo xtask build`")]
-    NoPrograms,
-    /// The structure offsets are not known.
-    #[error("find the kernel's structure offsets")]
-    Offsets(#[from] OffsetsFailure),
-    /// The kernel's type information could not be loaded.
-    #[error("load the kernel's type information")]
-    Btf(#[source] aya::BtfError),
-    /// The object could not be loaded or its maps could not be made.
-    #[error("load the kernel programs")]
-    Object(#[source] Box<aya::EbpfError>),
-    /// The object lacks something that this agent needs.
-    #[error("the kernel programs have no {0}")]
-    Absent(&'static str),
-    /// The kernel lacks a field that a program reads.
-    #[error("this kernel has no field {0}")]
-    NoField(&'static str),
-    /// One program failed.
-    #[error("{operation} {program}")]
-    Program {
-        /// `load` or `attach`.
-        operation: &'static str,
-        /// The program.
-        program: &'static str,
-        /// What the kernel said.
-        #[source]
-        source: Box<ProgramError>,
-    },
-    /// One map failed.
-    #[error("{operation} map {map}")]
-    Map {
-        /// What was done.
-        operation: &'static str,
-        /// The map.
-        map: &'static str,
-        /// What the kernel said.
-        #[source]
-        source: MapError,
-    },
-    /// A ring could not be mapped.
-    #[error("map ring {ring}")]
-    Ring {
-        /// The ring.
-        ring: &'static str,
-        /// What the kernel said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Something could not be pinned, or a pin could not be used.
-    #[error("{operation} {what}")]
-    Pin {
-        /// What was done.
-        operation: &'static str,
-        /// The map or program.
-        what: &'static str,
-        /// What the kernel said.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The directory of pins cannot be used.
-    #[error(transparent)]
-    Pins(#[from] PinError),
-    /// How many processors there are is not known.
-    #[error("count the processors")]
-    Processors(#[source] std::io::Error),
-    /// The canary could not be opened.
-    #[error("open the canary")]
-    CanaryOpen(#[source] std::io::Error),
-    /// The hook is attached and does not fire.
-    #[error("attached, but the canary was not seen within {} s", CANARY_DEADLINE.as_secs())]
-    CanaryUnseen,
-    /// The hook fires and reports nonsense.
-    #[error("the self-check failed")]
-    CanaryWrong(#[source] CanaryMismatch),
-    /// What the kernel's type information says rules the program out.
-    #[error("attach {program}: {reason}")]
-    Unfit {
-        /// The program.
-        program: &'static str,
-        /// Why.
-        reason: &'static str,
-    },
-    /// No tier works here.
-    #[error("no tier works on this kernel: {}", list(.0))]
-    NoTier(Vec<Rejection>),
-}
-
-/// See `offsets`.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct OffsetsFailure(OffsetsError);
-
-fn list(rejections: &[Rejection]) -> String {
-    let reasons: Vec<_> = rejections
-        .iter()
-        .map(|r| format!("tier {}: {}", r.tier, r.reason))
-        .collect();
-    reasons.join("; ")
-}
+use super::self_check::Canary;
+use super::tiers::{Handicap, Tier, chain};
 
 /// Attached programs.
 pub struct Tracer {
@@ -260,8 +154,7 @@ impl Tracer {
         let is_pinned = |name: &str| pinned.iter().any(|one| one == name);
         for program in places::programs(self.tier) {
             if is_pinned(program.name) {
-                let link = Link::open(&pins.link(program.name), program.name)?;
-                self.links.insert(program.name, link);
+                self.open_link(pins, program)?;
                 self.places.extend(program.places);
             } else {
                 self.refuse(program, "it was refused when the programs were attached");
@@ -271,6 +164,21 @@ impl Tracer {
             self.links.insert(name, Link::open(&pins.link(name), name)?);
         }
         Ok(())
+    }
+
+    fn open_link(&mut self, pins: &PinSet, program: &places::Program) -> Result<(), KernelError> {
+        let link = Link::open(&pins.link(program.name), program.name)?;
+        self.links.insert(program.name, link);
+        let held = links::open_program(&pins.program(program.name), program)?;
+        self.follow_misses(program, held)
+    }
+
+    fn follow_misses(&mut self, program: &places::Program, held: OwnedFd) -> Result<(), KernelError> {
+        let place = program.places.first().copied().unwrap_or(hooks::OPEN);
+        self.with_maps(|maps| {
+            maps.misses.add(place, held);
+            Ok(())
+        })
     }
 
     /// The open hook or an error; every other place is looked at or refused.
@@ -306,7 +214,14 @@ impl Tracer {
                 reason: "this kernel's tracepoint does not name the request",
             });
         }
-        self.attach_one(program.name, program.at, btf)
+        self.attach_one(program.name, program.at, btf)?;
+        let loaded = self.ebpf.as_mut().and_then(|ebpf| ebpf.program_mut(program.name));
+        let loaded = loaded.ok_or(KernelError::Absent(program.name))?;
+        if let Some(pins) = &self.pins {
+            links::pin_program(loaded, &pins.program(program.name), program.name)?;
+        }
+        let held = links::hold_program(loaded, program.name)?;
+        self.follow_misses(program, held)
     }
 
     /// Loads and attaches one program, and pins it where the others are pinned.
@@ -434,13 +349,14 @@ impl Tracer {
 }
 
 /// The maps that both sides use; the others live as long as a program does.
-const SHARED: [&str; 10] = [
+const SHARED: [&str; 11] = [
     "EVENTS",
     "PROCESSES",
     "FILTER",
     "SENSITIVE",
     "ROOTS",
     "DEVICES",
+    "UNSCANNED",
     "BLOCK_DEVICES",
     "OWN",
     "ALIVE",
@@ -491,15 +407,4 @@ fn ring_of(
         return Err(KernelError::Absent(name));
     };
     Ring::new(map, size).map_err(|source| KernelError::Ring { ring: name, source })
-}
-
-pub(super) fn failed(
-    operation: &'static str,
-    program: &'static str,
-) -> impl FnOnce(ProgramError) -> KernelError {
-    move |source| KernelError::Program {
-        operation,
-        program,
-        source: Box::new(source),
-    }
 }

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
-use layerwatch_ebpf::{Counters, FILTER_BITS, InodeKey, Watch, filter_bit};
+use layerwatch_ebpf::{Counters, FILTER_BITS, InodeKey, Watch, device_slot, filter_bit, watch_flags};
 
-use super::attach::KernelError;
+use super::error::KernelError;
+use super::misses::Misses;
 use super::places::NAMES;
 use crate::model::{DevIno, KernelDev};
 
@@ -48,6 +49,13 @@ impl WatchSet {
         maps.into_iter().flat_map(BTreeMap::keys)
     }
 
+    /// Whether the content of some layer has not been scanned.
+    fn awaits_scans(&self) -> bool {
+        let is_waiting =
+            |flags: &u32| flags & (watch_flags::LAYER | watch_flags::SCANNED) == watch_flags::LAYER;
+        self.directories.values().any(is_waiting)
+    }
+
     /// The devices that opens are looked at on; a block device is met through a node of any file system.
     pub fn devices(&self) -> BTreeSet<KernelDev> {
         self.keys()
@@ -66,19 +74,23 @@ pub struct HookCounters {
     pub hook: &'static str,
     /// The sums.
     pub counters: Counters,
+    /// How often the kernel ran no program there (see `misses`).
+    pub left_out: u64,
 }
 
 /// The watch maps.
 pub struct WatchMaps {
     sensitive: HashMap<MapData, KeyBytes, WatchBytes>,
     roots: HashMap<MapData, KeyBytes, WatchBytes>,
-    devices: HashMap<MapData, u32, u32>,
+    devices: Array<MapData, u32>,
+    unscanned: Array<MapData, u32>,
     block_devices: HashMap<MapData, KeyBytes, WatchBytes>,
     filter: Array<MapData, u64>,
     own: HashMap<MapData, u32, u64>,
     alive: Array<MapData, u64>,
     counters: PerCpuArray<MapData, CounterBytes>,
     applied: WatchSet,
+    pub(super) misses: Misses,
 }
 
 impl std::fmt::Debug for WatchMaps {
@@ -104,13 +116,15 @@ impl WatchMaps {
         Ok(Self {
             sensitive: HashMap::try_from(take("SENSITIVE")?).map_err(bad("SENSITIVE"))?,
             roots: HashMap::try_from(take("ROOTS")?).map_err(bad("ROOTS"))?,
-            devices: HashMap::try_from(take("DEVICES")?).map_err(bad("DEVICES"))?,
+            devices: Array::try_from(take("DEVICES")?).map_err(bad("DEVICES"))?,
+            unscanned: Array::try_from(take("UNSCANNED")?).map_err(bad("UNSCANNED"))?,
             block_devices: HashMap::try_from(take("BLOCK_DEVICES")?).map_err(bad("BLOCK_DEVICES"))?,
             filter: Array::try_from(take("FILTER")?).map_err(bad("FILTER"))?,
             own: HashMap::try_from(take("OWN")?).map_err(bad("OWN"))?,
             alive: Array::try_from(take("ALIVE")?).map_err(bad("ALIVE"))?,
             counters: PerCpuArray::try_from(take("COUNTERS")?).map_err(bad("COUNTERS"))?,
             applied: WatchSet::default(),
+            misses: Misses::default(),
         })
     }
 
@@ -118,13 +132,17 @@ impl WatchMaps {
     ///
     /// New entries are set before old ones go, so that an inode in both sets is never unwatched in between.
     pub fn apply(&mut self, wanted: &WatchSet) -> Result<usize, KernelError> {
-        let devices = wanted.devices();
+        let (old_slots, slots) = (slots(&self.applied), slots(wanted));
+        let unscanned = u32::from(wanted.awaits_scans());
         let (before, after) = (filter(&self.applied), filter(wanted));
         // A bit without its entry costs a look-up; an entry without its bit is not seen.
         self.set_filter(&before, &union(&before, &after))?;
         let mut left_out = 0;
-        for dev in &devices {
-            left_out += put(&mut self.devices, "DEVICES", dev.0, 1)?;
+        for slot in &slots {
+            set_flag(&mut self.devices, "DEVICES", *slot, 1)?;
+        }
+        if unscanned == 1 {
+            set_flag(&mut self.unscanned, "UNSCANNED", 0, 1)?;
         }
         let mut applied = wanted.clone();
         let mut set_one =
@@ -141,8 +159,11 @@ impl WatchMaps {
         set_one(&mut self.block_devices, "BLOCK_DEVICES", |set| {
             &mut set.block_devices
         })?;
-        for dev in self.applied.devices().iter().filter(|dev| !devices.contains(dev)) {
-            remove(&mut self.devices, "DEVICES", dev.0)?;
+        for slot in old_slots.difference(&slots) {
+            set_flag(&mut self.devices, "DEVICES", *slot, 0)?;
+        }
+        if unscanned == 0 {
+            set_flag(&mut self.unscanned, "UNSCANNED", 0, 0)?;
         }
         self.set_filter(&union(&before, &after), &after)?;
         self.applied = applied;
@@ -212,6 +233,7 @@ impl WatchMaps {
 
     /// What each hook counted.
     pub fn counters(&self) -> Result<Vec<HookCounters>, KernelError> {
+        let left_out = self.misses.count().map_err(KernelError::Misses)?;
         NAMES
             .iter()
             .map(|(hook, name)| {
@@ -231,6 +253,7 @@ impl WatchMaps {
                     number: *hook,
                     hook: name,
                     counters,
+                    left_out: left_out.get(hook).copied().unwrap_or(0),
                 })
             })
             .collect()
@@ -248,6 +271,11 @@ fn filter(set: &WatchSet) -> Filter {
         *words.entry(bit / 64).or_default() |= 1 << (bit % 64);
     }
     words
+}
+
+/// The slots of the map `DEVICES` that are not 0.
+fn slots(set: &WatchSet) -> BTreeSet<u32> {
+    set.devices().iter().map(|dev| device_slot(dev.0)).collect()
 }
 
 fn union(a: &Filter, b: &Filter) -> Filter {
@@ -323,6 +351,19 @@ fn read(map: &'static str) -> impl FnOnce(MapError) -> KernelError {
 
 fn key_bytes(key: WatchKey) -> KeyBytes {
     bytemuck::cast(InodeKey::new(key.dev.0, key.ino))
+}
+
+fn set_flag(
+    map: &mut Array<MapData, u32>,
+    name: &'static str,
+    index: u32,
+    flag: u32,
+) -> Result<(), KernelError> {
+    map.set(index, flag, 0).map_err(|source| KernelError::Map {
+        operation: "fill",
+        map: name,
+        source,
+    })
 }
 
 /// 1 if the map is full, else 0.

@@ -100,6 +100,7 @@ fn resolve(kernel: &[u8], modules: &[(&str, Vec<u8>)]) -> Result<Resolved, Offse
                 .iter()
                 .all(|path| kernel.offset_of(path).is_some()),
     };
+    resolved.offsets.typed_task = u32::from(kernel.has_function("bpf_get_current_task_btf"));
     for path in Offsets::PATHS {
         let mut all = modules.iter().chain([&kernel]);
         let offset = all.find_map(|types| types.offset_of(path));

@@ -5,7 +5,8 @@
 
 use aya::Btf;
 
-use super::attach::{KernelError, Tracer};
+use super::attach::Tracer;
+use super::error::KernelError;
 use super::places::Attachment;
 
 pub(super) const PROGRAMS: [&str; 3] = ["sched_process_fork", "sched_process_exec", "sched_process_exit"];

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::attach::{KernelError, Tracer};
+use super::attach::Tracer;
+use super::error::KernelError;
 use super::pins::PinBase;
 use super::places::RefusedPlace;
+use super::preemption;
 use super::self_check::Canary;
 
 /// A set of hooks.
@@ -209,6 +211,16 @@ fn attach(
             rejections.push(Rejection {
                 tier,
                 reason: "excluded by the configuration".to_owned(),
+            });
+            continue;
+        }
+        if tier == Tier::B && preference.forced != Some(tier) && preemption::happens() {
+            rejections.push(Rejection {
+                tier,
+                reason:
+                    "this kernel interrupts tasks that work in it, and runs no fexit program on a processor \
+                         while one of them waits inside it"
+                        .to_owned(),
             });
             continue;
         }

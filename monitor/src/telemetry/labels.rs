@@ -135,8 +135,10 @@ impl KernelGap {
     pub fn is_of(self, hook: Hook) -> bool {
         match hook {
             Hook::Open | Hook::IoUring => true,
-            Hook::Receive | Hook::Descriptors => self == Self::WalkTruncated,
-            Hook::Rename | Hook::Map | Hook::Read | Hook::Process => false,
+            Hook::Receive => self != Self::ReadError,
+            Hook::Descriptors => self == Self::WalkTruncated,
+            Hook::Rename | Hook::Map | Hook::Read => self == Self::LeftOut,
+            Hook::Process => false,
         }
     }
 }
@@ -164,6 +166,8 @@ closed_set! {
         WalkTruncated = "walk-truncated",
         /// A structure could not be read.
         ReadError = "read-error",
+        /// The kernel ran no program: another task was interrupted inside it.
+        LeftOut = "left-out",
     }
 }
 

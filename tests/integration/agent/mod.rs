@@ -6,6 +6,7 @@
 mod commands;
 mod copies;
 mod damage;
+mod devices;
 mod docker;
 mod exposure;
 mod flow;

@@ -1,5 +1,6 @@
 # Runs the shell line $2 in the checkout of the bare system below $1, with kernel file systems and an environment of its
-# own. Run as root in a mount namespace of its own, so that no mount outlives it.
+# own. Run as root in a mount namespace of its own, so that no mount outlives it; and by pivot_root, since the kernel lets no
+# process below a chroot make a user namespace, and shows such a process's paths from the root above.
 set -eu
 root=$1 line=$2
 mount --bind "$root" "$root"
@@ -15,4 +16,8 @@ for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_
     value=$(printenv "$name" || true)
     if [ -n "$value" ]; then set -- "$@" "$name=$value"; fi
 done
-exec env -i "$@" chroot "$root" /bin/sh -c "cd $home/layerwatch && $line"
+cd "$root"
+mkdir -p .outside
+pivot_root . .outside
+umount -l /.outside
+exec env -i "$@" /bin/sh -c "cd $home/layerwatch && $line"

@@ -14,6 +14,7 @@ const KIND_UNION: u32 = 5;
 const KIND_POINTER: u32 = 2;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_FUNCTION: u32 = 13;
+const KIND_NAMED_FUNCTION: u32 = 12;
 
 /// What is wrong with the bytes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -198,6 +199,12 @@ impl<'a> Btf<'a> {
         let mut found = ids.iter().filter_map(|id| self.member_path(*id, members));
         let first = found.next()?;
         found.all(|other| other == first).then_some(first)
+    }
+
+    /// Whether the kernel has a function of this name.
+    pub(crate) fn has_function(&self, name: &str) -> bool {
+        let mut heads = (self.first_id..self.next_id()).filter_map(|id| Some(self.head(id)?.1));
+        heads.any(|head| head.kind() == KIND_NAMED_FUNCTION && self.name(head.name) == name.as_bytes())
     }
 
     /// Whether the parameter at `place` of the function that a type definition names is a pointer; the first one of a

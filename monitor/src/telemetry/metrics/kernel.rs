@@ -127,7 +127,7 @@ impl KernelMetrics {
         }
     }
 
-    pub(super) fn follow(&self, hook: Hook, sums: &Counters) {
+    pub(super) fn follow(&self, hook: Hook, sums: &Counters, left_out: u64) {
         let Some(cells) = self.cells(hook) else { return };
         for (outcome, follower) in &cells.outcomes {
             follower.follow(match outcome {
@@ -142,6 +142,7 @@ impl KernelMetrics {
             follower.follow(match gap {
                 KernelGap::WalkTruncated => sums.walk_truncated,
                 KernelGap::ReadError => sums.read_error,
+                KernelGap::LeftOut => left_out,
             });
         }
     }

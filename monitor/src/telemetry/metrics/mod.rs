@@ -109,8 +109,8 @@ impl Metrics {
     }
 
     /// The sums over all processors of a hook's counters, as they stand in the kernel now.
-    pub fn kernel_counters(&self, hook: Hook, sums: &layerwatch_ebpf::Counters) {
-        self.kernel.follow(hook, sums);
+    pub fn kernel_counters(&self, hook: Hook, sums: &layerwatch_ebpf::Counters, left_out: u64) {
+        self.kernel.follow(hook, sums, left_out);
     }
 
     /// The canary was seen.

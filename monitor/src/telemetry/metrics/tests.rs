@@ -84,7 +84,7 @@ fn kernel_sums_become_counters_that_never_fall() {
             read_error: sum,
             ..Counters::default()
         };
-        metrics.kernel_counters(Hook::Open, &sums);
+        metrics.kernel_counters(Hook::Open, &sums, 0);
         assert_eq!(
             (value(&metrics, seen), value(&metrics, gap)),
             (Some(shown), Some(shown)),

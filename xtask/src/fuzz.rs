@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let mut build = workspace.cargo();
     build
         .args(["build", "--release", "--target", HOST, "--manifest-path"])
-        .arg(workspace.root.join("fuzz/Cargo.toml"))
+        .arg(workspace.root.join("tests/fuzz/Cargo.toml"))
         .env("CARGO_TARGET_DIR", folder.join("build"))
         .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join(SEPARATOR));
     process::run(&mut build)?;

@@ -1,6 +1,6 @@
 //! What is read from strangers, as functions over bytes: the fuzz targets, by name.
 //!
-//! `fuzz/` gives each to libFuzzer (`cargo xtask fuzz`), and the tests here give each a bounded number of inputs that are
+//! `tests/fuzz` gives each to libFuzzer (`cargo xtask fuzz`), and the tests here give each a bounded number of inputs that are
 //! the same in every run: the seeds below `tests/fixtures/fuzz`, as they are and changed. Invariant: a target ends
 //! whatever the bytes and panics only where something that must hold does not. No part of the program.
 

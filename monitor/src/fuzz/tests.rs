@@ -171,7 +171,7 @@ fn each_target_is_a_binary_of_the_fuzz_crate_and_has_seeds() {
             .map(|entry| name(entry).strip_suffix(end).unwrap().to_owned())
             .collect()
     };
-    let binaries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/fuzz_targets");
+    let binaries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/fuzz_targets");
     assert_eq!(listed(binaries, ".rs"), names);
     assert_eq!(listed(folder(), ""), names);
 }

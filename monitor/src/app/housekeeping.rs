@@ -139,10 +139,7 @@ impl Housekeeping {
             if hook.number != hooks::PROCESS {
                 lost += hook.counters.ring_full;
             }
-            // Of the other places the counter is enough: they are looked at beside the open, for the rare use without one.
-            if hook.number == hooks::OPEN {
-                unseen = hook.left_out;
-            }
+            unseen += hook.left_out;
             if let Some(label) = Hook::from_wire(hook.number) {
                 let metrics = &self.shared.metrics;
                 metrics.kernel_counters(label, &hook.counters, hook.left_out);
@@ -151,7 +148,7 @@ impl Housekeeping {
         self.places = places;
         if lost > self.lost || unseen > self.unseen {
             let detail = format!(
-                "{} events lost between the kernel and the event plane, {} opens not looked at by the kernel",
+                "{} events lost between the kernel and the event plane, {} times the kernel ran no program at a hook",
                 lost.saturating_sub(self.lost),
                 unseen.saturating_sub(self.unseen),
             );

@@ -134,11 +134,11 @@ impl KernelGap {
     /// Whether it can hide an event at this place.
     pub fn is_of(self, hook: Hook) -> bool {
         match hook {
-            Hook::Open | Hook::IoUring => true,
-            Hook::Receive => self != Self::ReadError,
-            Hook::Descriptors => self == Self::WalkTruncated,
-            Hook::Rename | Hook::Map | Hook::Read => self == Self::LeftOut,
-            Hook::Process => false,
+            Hook::Open => true,
+            // Beside the open a program that was left out is told by `EventsLost` alone.
+            Hook::IoUring => self != Self::LeftOut,
+            Hook::Receive | Hook::Descriptors => self == Self::WalkTruncated,
+            Hook::Rename | Hook::Map | Hook::Read | Hook::Process => false,
         }
     }
 }

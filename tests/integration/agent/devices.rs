@@ -1,6 +1,6 @@
 //! What lies under a store, on a real loop device: who opens the device or the image file is reported, root is not.
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use layerwatch_tests::scene::{Agent, KEY, Scene};
 use layerwatch_tests::{output, run};
+use rustix::fs::{CWD, FileType, Mode};
 use rustix::mount::UnmountFlags;
 use serde_json::{Value, json};
 
@@ -37,16 +38,16 @@ impl Disk {
         Ok(disk)
     }
 
-    /// The block device that the file system is on.
-    fn device(&self) -> Result<PathBuf> {
-        let wanted = std::fs::metadata(&self.mounted)?.dev();
-        let devices = std::fs::read_dir("/dev")?.collect::<Result<Vec<_>, _>>()?;
-        let is_it = |path: &PathBuf| {
-            path.metadata()
-                .is_ok_and(|metadata| metadata.file_type().is_block_device() && metadata.rdev() == wanted)
-        };
-        let mut paths = devices.iter().map(std::fs::DirEntry::path);
-        paths.find(is_it).context("no node for the loop device")
+    /// A node of the block device that the file system is on, for a group as udev makes them: the machine's own nodes
+    /// have what modes they have.
+    fn node(&self, scene: &Scene, group: u32) -> Result<PathBuf> {
+        let node = scene.path().join("node");
+        let device = std::fs::metadata(&self.mounted)?.dev();
+        let mode = Mode::from_raw_mode(0o640);
+        rustix::fs::mknodat(CWD, &node, FileType::BlockDevice, mode, device).context("mknod")?;
+        std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o640))?;
+        std::os::unix::fs::chown(&node, None, Some(group))?;
+        Ok(node)
     }
 }
 
@@ -92,8 +93,8 @@ fn the_device_and_the_image_file_under_a_store_are_watched() -> Result<()> {
     let agent = Agent::start(&scene, "agent", &[])?;
     agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
 
-    let device = disk.device()?;
-    let group = device.metadata()?.gid();
+    let group = 6;
+    let device = disk.node(&scene, group)?;
     // As root nothing is said; as a user whom the device's group admits, and of a file that is open to all, it is.
     read_as(0, 0, &device)?;
     read_as(NOBODY, group, &device)?;

@@ -154,7 +154,8 @@ impl Tracer {
         let is_pinned = |name: &str| pinned.iter().any(|one| one == name);
         for program in places::programs(self.tier) {
             if is_pinned(program.name) {
-                self.open_link(pins, program)?;
+                let link = Link::open(&pins.link(program.name), program.name)?;
+                self.links.insert(program.name, link);
                 self.places.extend(program.places);
             } else {
                 self.refuse(program, "it was refused when the programs were attached");
@@ -164,13 +165,6 @@ impl Tracer {
             self.links.insert(name, Link::open(&pins.link(name), name)?);
         }
         Ok(())
-    }
-
-    fn open_link(&mut self, pins: &PinSet, program: &places::Program) -> Result<(), KernelError> {
-        let link = Link::open(&pins.link(program.name), program.name)?;
-        self.links.insert(program.name, link);
-        let held = links::open_program(&pins.program(program.name), program)?;
-        self.follow_misses(program, held)
     }
 
     fn follow_misses(&mut self, program: &places::Program, held: OwnedFd) -> Result<(), KernelError> {
@@ -217,9 +211,6 @@ impl Tracer {
         self.attach_one(program.name, program.at, btf)?;
         let loaded = self.ebpf.as_mut().and_then(|ebpf| ebpf.program_mut(program.name));
         let loaded = loaded.ok_or(KernelError::Absent(program.name))?;
-        if let Some(pins) = &self.pins {
-            links::pin_program(loaded, &pins.program(program.name), program.name)?;
-        }
         let held = links::hold_program(loaded, program.name)?;
         self.follow_misses(program, held)
     }

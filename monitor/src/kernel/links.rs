@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::{BtfTracePoint, FExit, KProbe, Lsm, ProbeKind, Program, ProgramFd};
+use aya::programs::{BtfTracePoint, FExit, KProbe, Lsm, Program};
 use aya::{Btf, programs::kprobe::KProbeLink};
 
 use super::error::{KernelError, failed};
-use super::places::{self, Attachment};
+use super::places::Attachment;
 
 /// One program's hold on its hook.
 #[derive(Debug)]
@@ -107,45 +107,9 @@ impl Link {
     }
 }
 
-/// Pins a program itself.
-pub(super) fn pin_program(program: &mut Program, path: &Path, name: &'static str) -> Result<(), KernelError> {
-    program.pin(path).map_err(|source| KernelError::Pin {
-        operation: "pin program",
-        what: name,
-        source: Box::new(source),
-    })
-}
-
 /// A program as such, for its figures.
 pub(super) fn hold_program(program: &Program, name: &'static str) -> Result<OwnedFd, KernelError> {
     let held = program.fd().map_err(failed("find", name))?;
-    clone(held, name)
-}
-
-/// The same of one that is pinned.
-pub(super) fn open_program(path: &Path, program: &places::Program) -> Result<OwnedFd, KernelError> {
-    let opened = failed("open pinned", program.name);
-    match program.at {
-        Attachment::Lsm(_) => {
-            let found = Lsm::from_pin(path).map_err(opened)?;
-            clone(found.fd().map_err(failed("find", program.name))?, program.name)
-        }
-        Attachment::Fexit(_) => {
-            let found = FExit::from_pin(path).map_err(opened)?;
-            clone(found.fd().map_err(failed("find", program.name))?, program.name)
-        }
-        Attachment::Tracepoint => {
-            let found = BtfTracePoint::from_pin(path).map_err(opened)?;
-            clone(found.fd().map_err(failed("find", program.name))?, program.name)
-        }
-        Attachment::Kprobe(_) => {
-            let found = KProbe::from_pin(path, ProbeKind::Entry).map_err(opened)?;
-            clone(found.fd().map_err(failed("find", program.name))?, program.name)
-        }
-    }
-}
-
-fn clone(held: &ProgramFd, name: &'static str) -> Result<OwnedFd, KernelError> {
     let cloned = held.as_fd().try_clone_to_owned();
     cloned.map_err(|source| KernelError::Pin {
         operation: "hold",

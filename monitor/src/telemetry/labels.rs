@@ -137,8 +137,10 @@ impl KernelGap {
             Hook::Open => true,
             // Beside the open a program that was left out is told by `EventsLost` alone.
             Hook::IoUring => self != Self::LeftOut,
-            Hook::Receive | Hook::Descriptors => self == Self::WalkTruncated,
-            Hook::Rename | Hook::Map | Hook::Read | Hook::Process => false,
+            // Only opens are followed up to the root.
+            Hook::Receive | Hook::Descriptors | Hook::Rename | Hook::Map | Hook::Read | Hook::Process => {
+                false
+            }
         }
     }
 }

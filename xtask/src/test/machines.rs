@@ -29,6 +29,11 @@ impl Machine {
         format!("kernel {}, tier {} {how}", self.kernel.name(), self.tier)
     }
 
+    /// Whether a plain run does everything in it: the newest kernel that it has, and the tier that most hosts come to.
+    pub(super) fn is_the_one(self) -> bool {
+        self.kernel == DETACHED.kernel && self.tier == DETACHED.tier
+    }
+
     /// What the tests are told.
     pub(super) fn environment(self) -> Vec<String> {
         let mut settings = vec![format!("LAYERWATCH_TEST_LANDS={}", self.tier)];

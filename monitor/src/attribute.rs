@@ -32,9 +32,6 @@ impl Unattributed {
 
 /// Says what an access touched; an attribution with `scanned: false` names the layer but not yet what is in it.
 pub fn attribute(access: &Access, knowledge: &Knowledge) -> Result<Attribution, Unattributed> {
-    if access.number_reused && knowledge.built() <= access.time {
-        return Err(Unattributed::NoStoreFile);
-    }
     by_findings(access, knowledge)
         .or_else(|| by_config(access, knowledge))
         .or_else(|| by_directory(access, knowledge))
@@ -47,7 +44,8 @@ pub fn attribute(access: &Access, knowledge: &Knowledge) -> Result<Attribution, 
 /// The findings in the file, worst first; the worst one's layer is the one reported, the images are those of all
 /// layers that share the inode (`use_hard_links` of containers/storage).
 fn by_findings(access: &Access, knowledge: &Knowledge) -> Option<Attribution> {
-    let mut known: Vec<&KnownFinding> = knowledge.findings_of(access.file).collect();
+    let known = knowledge.findings_of(access.file);
+    let mut known: Vec<&KnownFinding> = known.filter(|one| is_in(one, access)).collect();
     known.sort_by_key(|one| std::cmp::Reverse(rank(one)));
     let worst = known.first()?;
     let (key, path) = file_place(worst)?;
@@ -116,6 +114,17 @@ fn path_in<'k>(store: &StoreId, access: &Access, knowledge: &'k Knowledge) -> Op
 
 fn rank(known: &KnownFinding) -> (crate::model::Severity, crate::model::Confidence) {
     (known.finding.severity, known.finding.confidence)
+}
+
+/// Whether the finding is in this very file, and not in one that had its number before.
+fn is_in(known: &KnownFinding, access: &Access) -> bool {
+    match known.finding.place {
+        // 0 where the file system, or the hook, does not tell.
+        Place::File { generation, .. } => {
+            generation == 0 || access.generation == 0 || generation == access.generation
+        }
+        Place::ImageConfig { .. } => true,
+    }
 }
 
 fn file_place(known: &KnownFinding) -> Option<(&LayerKey, &[u8])> {
@@ -211,10 +220,18 @@ mod tests {
         );
         check("a number reused", Scene::reused, Err(Unattributed::NoStoreFile));
         check(
-            "reused, and known since",
+            "reused, and the stores were read since",
             |s| {
                 s.reused();
                 s.built_after();
+            },
+            Err(Unattributed::NoStoreFile),
+        );
+        check(
+            "reused, and its content was found since",
+            |s| {
+                s.reused();
+                s.found_again();
             },
             Ok(("l1", Some("etc/key.pem"), 1, false, true)),
         );

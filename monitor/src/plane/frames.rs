@@ -163,6 +163,16 @@ impl Scene {
 
     pub(crate) fn reused(&mut self) {
         self.record.flags |= flags::GENERATION_DIFFERS;
+        self.record.generation += 1;
+    }
+
+    /// What was found, found again in the file that has the numbers now.
+    pub(crate) fn found_again(&mut self) {
+        for known in &mut self.parts.findings {
+            if let Place::File { generation, .. } = &mut known.finding.place {
+                *generation = self.record.generation;
+            }
+        }
     }
 
     pub(crate) fn built_after(&mut self) {

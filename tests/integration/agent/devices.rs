@@ -68,13 +68,15 @@ fn read_as(uid: u32, gid: u32, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// With the last name only: the path is the one in the file system, which may be mounted elsewhere too.
 fn said(alert: &Value) -> Value {
+    let path = alert["access"]["path"].as_str().unwrap_or_default();
     json!({
         "alert": alert["alert"],
         "severity": alert["severity"],
         "uid": alert["subject"]["uid"],
         "operation": alert["access"]["operation"],
-        "path": alert["access"]["path"],
+        "name": path.rsplit('/').next(),
         "count": alert["count"],
     })
 }
@@ -112,7 +114,7 @@ fn the_device_and_the_image_file_under_a_store_are_watched() -> Result<()> {
             "severity": "high",
             "uid": NOBODY,
             "operation": "open-device",
-            "path": path,
+            "name": path.file_name().map(|name| name.to_string_lossy()),
             "count": 1,
         })
     };

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use layerwatch::model::KernelDev;
 use layerwatch_tests::run;
 
@@ -13,6 +14,9 @@ use crate::fixture::{Mounted, directory, key};
 
 /// The smallest that all of them take (xfs); a hole but for what is written.
 const IMAGE_BYTES: u64 = 320 << 20;
+
+/// How long a number that is free again may stay unused.
+const NUMBER_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A file system, mounted.
 pub(super) struct Volume {
@@ -100,6 +104,25 @@ impl Volume {
 
 /// A new file of this inode number in `directory` or below, made by making many.
 pub(super) fn file_with_number(directory: &Path, number: u64) -> Result<PathBuf> {
+    // xfs frees the inode of a removed file some time later (inodegc).
+    let until = Instant::now() + NUMBER_DEADLINE;
+    loop {
+        let mut made = Vec::new();
+        if let Some(file) = try_for_number(directory, number, &mut made)? {
+            return Ok(file);
+        }
+        ensure!(Instant::now() < until, "no file got the number {number}");
+        for path in made.iter().rev() {
+            if path.is_dir() {
+                fs::remove_dir(path)?;
+            } else {
+                fs::remove_file(path)?;
+            }
+        }
+    }
+}
+
+fn try_for_number(directory: &Path, number: u64, made: &mut Vec<PathBuf>) -> Result<Option<PathBuf>> {
     const DIRECTORIES: usize = 16;
     const FILES: usize = 200;
     let mut at = directory.to_owned();
@@ -108,12 +131,14 @@ pub(super) fn file_with_number(directory: &Path, number: u64) -> Result<PathBuf>
             let file = at.join(format!("file-{inner}"));
             fs::write(&file, "nothing\n").with_context(|| file.display().to_string())?;
             if key(&file)?.ino == number {
-                return Ok(file);
+                return Ok(Some(file));
             }
+            made.push(file);
         }
         // A file system may put each directory, and what is in it, into a part of its own.
         at = directory.join(outer.to_string());
         fs::create_dir(&at)?;
+        made.push(at.clone());
     }
-    bail!("no file got the number {number}")
+    Ok(None)
 }

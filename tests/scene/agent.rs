@@ -14,6 +14,15 @@ use crate::{Answer, Process, free_port, get, program, wait_until};
 /// How long the agent may take for anything; long, for a machine with an emulated processor that has other work.
 const DEADLINE: Duration = Duration::from_mins(2);
 
+/// How long a line may take to come; with the hooks detached none can, and the tests are to fail soon.
+fn lines_deadline() -> Duration {
+    if std::env::var_os("LAYERWATCH_TEST_DETACHED").is_some() {
+        Duration::from_secs(5)
+    } else {
+        DEADLINE
+    }
+}
+
 /// A running agent.
 #[derive(Debug)]
 pub struct Agent {
@@ -116,7 +125,7 @@ impl Agent {
 
     /// Waits until `count` lines of a kind are there; all of that kind.
     pub fn wait_for(&self, kind: &str, count: usize) -> Result<Vec<Value>> {
-        wait_until(&format!("{count} {kind} lines"), DEADLINE, || {
+        wait_until(&format!("{count} {kind} lines"), lines_deadline(), || {
             self.of_kind(kind).ok().filter(|lines| lines.len() >= count)
         })
         .with_context(|| self.process.log())

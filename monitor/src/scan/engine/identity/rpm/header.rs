@@ -18,6 +18,8 @@ const SHA256: u32 = 8;
 /// What it is where the tag is missing.
 const MD5: u32 = 1;
 const ENTRY: usize = 16;
+/// Directories of a package that are looked at; the largest packages have some thousands.
+const MAX_DIRECTORIES: usize = 100_000;
 
 struct Header<'b> {
     index: &'b [u8],
@@ -44,9 +46,10 @@ impl<'b> Header<'b> {
         Some((self.data.get(size(word(entry, 8)?)..)?, size(word(entry, 12)?)))
     }
 
-    fn texts(&self, tag: u32) -> Option<Vec<&'b [u8]>> {
+    /// Not kept: a header of zeros alone would have sixteen million of them.
+    fn texts(&self, tag: u32) -> Option<impl Iterator<Item = &'b [u8]>> {
         let (data, count) = self.tag(tag)?;
-        Some(data.split(|byte| *byte == 0).take(count).collect())
+        Some(data.split(|byte| *byte == 0).take(count))
     }
 
     fn number(&self, tag: u32, at: usize) -> Option<u32> {
@@ -67,10 +70,11 @@ pub(super) fn files(
         MD5 => Expected::md5,
         _ => return None,
     };
-    let (names, directories) = (header.texts(BASE_NAMES)?, header.texts(DIRECTORIES)?);
+    let names = header.texts(BASE_NAMES)?;
+    let directories: Vec<&[u8]> = header.texts(DIRECTORIES)?.take(MAX_DIRECTORIES).collect();
     let digests = header.texts(FILE_DIGESTS)?;
     let (directory_of, count) = header.tag(DIRECTORY_OF)?;
-    for (number, (name, text)) in names.iter().zip(&digests).take(count).enumerate() {
+    for (number, (name, text)) in names.zip(digests).take(count).enumerate() {
         let directory = word(directory_of, number * 4).and_then(|at| directories.get(size(at)));
         let Some(directory) = directory.and_then(|path| path.strip_prefix(b"/")) else {
             continue;

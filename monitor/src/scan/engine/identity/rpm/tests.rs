@@ -8,20 +8,27 @@ const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f2
 
 /// A header with one file, `/usr/lib/a.pem`, whose content is `abc`.
 fn package(algorithm: u32) -> Vec<u8> {
+    package_in(0, algorithm)
+}
+
+/// The same with that many directories before the file's.
+fn package_in(directories: u32, algorithm: u32) -> Vec<u8> {
+    let others = vec![0; directories.try_into().unwrap()];
     let mut data = Vec::new();
     let mut index = Vec::new();
     let mut entries = 0u32;
     let mut put = |tag: u32, kind: u32, content: &[u8]| {
-        for number in [tag, kind, u32::try_from(data.len()).unwrap(), 1] {
+        let count = if tag == 1118 { directories + 1 } else { 1 };
+        for number in [tag, kind, u32::try_from(data.len()).unwrap(), count] {
             index.extend(number.to_be_bytes());
         }
         data.extend_from_slice(content);
         entries += 1;
     };
     put(5011, 4, &algorithm.to_be_bytes());
-    put(1116, 4, &0u32.to_be_bytes());
+    put(1116, 4, &directories.to_be_bytes());
     put(1117, 8, b"a.pem\0");
-    put(1118, 8, b"/usr/lib/\0");
+    put(1118, 8, &[others.as_slice(), b"/usr/lib/\0"].concat());
     put(1035, 8, &[DIGEST.as_bytes(), b"\0"].concat());
     let length = u32::try_from(data.len()).unwrap();
     [&entries.to_be_bytes()[..], &length.to_be_bytes(), &index, &data].concat()
@@ -54,6 +61,12 @@ fn a_package_claims_its_files_and_damage_claims_nothing() {
     let good = package(8);
     assert_eq!(claimed(&good), 1);
     assert_eq!(claimed(&package(2)), 0, "another digest");
+    assert_eq!(claimed(&package_in(99_999, 8)), 1, "many directories");
+    assert_eq!(
+        claimed(&package_in(100_000, 8)),
+        0,
+        "more directories than are kept"
+    );
     for cut in 0..good.len() {
         assert_eq!(claimed(&good[..cut]), 0, "{cut}");
     }

@@ -39,16 +39,19 @@ const REMOTE: [&str; 12] = [
 pub(super) fn roots(host: &Host, mounts: &MountTable) -> Vec<PathBuf> {
     let passwd = bounded::read(&host.path("/etc/passwd"), PASSWD_LIMIT).unwrap_or_default();
     let homes: BTreeSet<(PathBuf, u32)> = homes(&passwd).take(MAX_HOMES).collect();
-    let local = homes.into_iter().filter(|(home, _)| {
-        let filesystem = mounts.filesystem_of(&host.path(home));
+    let is_local = |path: &Path| {
+        let filesystem = mounts.filesystem_of(&host.path(path));
         !REMOTE.contains(&filesystem) && !filesystem.starts_with("fuse.")
-    });
-    let found = local.flat_map(|(home, uid)| {
-        let Ok(home) = host.resolve(&home) else {
+    };
+    let found = homes.into_iter().flat_map(|(home, uid)| {
+        // A home may be a link to where the others are.
+        let Ok(home) = host.resolve_where(&home, &is_local) else {
             return Vec::new();
         };
         let stores = STORES.iter().map(|store| home.join(store));
-        stores.filter(|store| is_own(host, &home, store, uid)).collect()
+        stores
+            .filter(|store| is_local(store) && is_own(host, &home, store, uid))
+            .collect()
     });
     found.collect()
 }
@@ -122,5 +125,15 @@ mod tests {
         )
         .unwrap();
         assert_eq!(roots(&host, &remote), Vec::<PathBuf>::new());
+        // A home that is a link into a mount behind which a server may be.
+        let net = host.path("/net");
+        std::fs::create_dir(&net).unwrap();
+        std::fs::rename(host.path("/home/ann"), host.path("/net/ann")).unwrap();
+        std::os::unix::fs::symlink("/net/ann", host.path("/home/ann")).unwrap();
+        let store: PathBuf = "/net/ann/.local/share/containers/storage".into();
+        assert_eq!(roots(&host, &MountTable::default()), [store]);
+        let mounted = format!("30 21 0:26 / {} rw - autofs auto rw", net.display());
+        let automounted = MountTable::parse(mounted.as_bytes());
+        assert_eq!(roots(&host, &automounted), Vec::<PathBuf>::new());
     }
 }

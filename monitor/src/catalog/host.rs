@@ -12,6 +12,12 @@ const MAX_LINKS: usize = 40;
 /// Why a host path could not be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    /// The caller does not want it looked at.
+    #[error("{} is not to be looked at", path.display())]
+    Forbidden {
+        /// The first part of the path that is not.
+        path: PathBuf,
+    },
     /// A component could not be looked at.
     #[error("look at {}", path.display())]
     Inspect {
@@ -78,6 +84,16 @@ impl Host {
 
     /// The host path without symbolic links that `host_path` leads to.
     pub fn resolve(&self, host_path: &Path) -> Result<PathBuf, HostError> {
+        self.resolve_where(host_path, &|_| true)
+    }
+
+    /// The same, but nothing is looked at that `may_look` forbids, by a host path without links: to look at an automounter's
+    /// directory mounts what is behind it.
+    pub(super) fn resolve_where(
+        &self,
+        host_path: &Path,
+        may_look: &dyn Fn(&Path) -> bool,
+    ) -> Result<PathBuf, HostError> {
         if !host_path.is_absolute() {
             return Err(HostError::Outside {
                 path: host_path.to_owned(),
@@ -92,6 +108,9 @@ impl Host {
                 continue;
             };
             done.push(name);
+            if !may_look(&done) {
+                return Err(HostError::Forbidden { path: done });
+            }
             let Some(target) = self.link_target(&done)? else {
                 continue;
             };

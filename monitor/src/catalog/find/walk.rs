@@ -51,7 +51,7 @@ impl Walk<'_> {
                 continue;
             }
             self.found.entries += 1;
-            let kind = entry.file_type();
+            let kind = kind_of(&directory, entry.file_name(), entry.file_type());
             if kind == FileType::Directory {
                 if depth == MAX_DEPTH {
                     self.found.unread += 1;
@@ -71,7 +71,7 @@ impl Walk<'_> {
             self.found.is_cut = true;
             return;
         }
-        if matches!(kind, FileType::CharacterDevice | FileType::Unknown) {
+        if kind == FileType::CharacterDevice {
             let stat = directory
                 .fd()
                 .and_then(|fd| rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW));
@@ -99,6 +99,17 @@ impl Walk<'_> {
             },
         });
     }
+}
+
+/// What an entry is, also where the file system's directories do not say (xfs without `ftype`, some network ones).
+fn kind_of(directory: &Dir, name: &std::ffi::CStr, told: FileType) -> FileType {
+    if told != FileType::Unknown {
+        return told;
+    }
+    let stat = directory
+        .fd()
+        .and_then(|fd| rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW));
+    stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Opens a directory below the layer's root, never out of it.

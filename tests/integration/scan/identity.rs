@@ -140,17 +140,6 @@ with zipfile.ZipFile("made-1-py3-none-any.whl", "w") as out:
     for name, data in files.items():
         out.writestr(name, data)
     out.writestr("made-1.dist-info/RECORD", record + "made-1.dist-info/RECORD,,\n")
-import base64, hashlib, zipfile
-key = open("test.pem", "rb").read()
-meta = "Metadata-Version: 2.1\nName: made\nVersion: 1\n"
-wheel = "Wheel-Version: 1.0\nGenerator: made\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-files = {"made/test.pem": key, "made-1.dist-info/METADATA": meta.encode(), "made-1.dist-info/WHEEL": wheel.encode()}
-digest = lambda data: base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
-record = "".join(f"{name},sha256={digest(data)},{len(data)}\n" for name, data in files.items())
-with zipfile.ZipFile("made-1-py3-none-any.whl", "w") as out:
-    for name, data in files.items():
-        out.writestr(name, data)
-    out.writestr("made-1.dist-info/RECORD", record + "made-1.dist-info/RECORD,,\n")
 EOF
 python3 -m pip install --quiet --no-index --no-deps --disable-pip-version-check --root-user-action=ignore --target t/usr/lib/python3/site-packages made-1-py3-none-any.whl"#;
     shell(scratch.path(), script)?;

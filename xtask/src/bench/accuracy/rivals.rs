@@ -20,6 +20,8 @@ pub(super) struct Rival {
     pub(super) name: &'static str,
     /// What it is called with; `{}` is the folder.
     arguments: &'static [&'static str],
+    /// What this bench adds to it.
+    more: &'static [&'static str],
     /// The status with which it ends if it found something.
     found: i32,
     /// Where in what it says of a finding the file stands (RFC 6901).
@@ -30,48 +32,23 @@ pub(super) struct Rival {
 pub(super) const RIVALS: [Rival; 3] = [
     Rival {
         name: "kingfisher",
-        arguments: &[
-            "scan",
-            "{}",
-            "--no-validate",
-            "--no-update-check",
-            "--git-history",
-            "none",
-            "--no-dedup",
-            "--format",
-            "jsonl",
-        ],
+        arguments: &fetched::KINGFISHER_ARGUMENTS,
+        more: &["--no-dedup"],
         found: 200,
         file: "/finding/path",
     },
     Rival {
         name: "gitleaks",
-        arguments: &[
-            "dir",
-            "{}",
-            "--no-banner",
-            "--exit-code",
-            "0",
-            "--report-format",
-            "json",
-            "--report-path",
-            "-",
-        ],
+        arguments: &fetched::GITLEAKS_ARGUMENTS,
+        more: &[],
         found: 0,
         file: "/File",
     },
     Rival {
         name: "trufflehog",
+        arguments: &fetched::TRUFFLEHOG_ARGUMENTS,
         // It tries passwords on each encrypted key, for minutes; the other files do not wait for these.
-        arguments: &[
-            "filesystem",
-            "{}",
-            "--no-verification",
-            "--no-update",
-            "--concurrency",
-            "64",
-            "--json",
-        ],
+        more: &["--concurrency", "64"],
         found: 0,
         file: "/SourceMetadata/Data/Filesystem/file",
     },
@@ -87,7 +64,7 @@ pub(super) fn ask(workspace: &Workspace, corpus: &Path, rival: Rival) -> Result<
     };
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", DEADLINE]).arg(&program);
-    for argument in rival.arguments {
+    for argument in rival.arguments.iter().chain(rival.more) {
         let argument = if *argument == "{}" {
             corpus.as_os_str()
         } else {

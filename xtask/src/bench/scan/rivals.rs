@@ -19,8 +19,8 @@ pub(super) const LAYERWATCH: &str = "layerwatch";
 pub(super) const KINGFISHER: &str = "kingfisher";
 pub(super) const GITLEAKS: &str = "gitleaks";
 const TRUFFLEHOG: &str = "trufflehog";
-/// No look-up in the network, no history.
-const KINGFISHER_ARGUMENTS: [&str; 8] = [
+/// What each is called with; the corpus is put in place of `{}`. No look-up in the network, no history.
+pub(in crate::bench) const KINGFISHER_ARGUMENTS: [&str; 8] = [
     "scan",
     "{}",
     "--no-validate",
@@ -30,7 +30,7 @@ const KINGFISHER_ARGUMENTS: [&str; 8] = [
     "--format",
     "jsonl",
 ];
-const GITLEAKS_ARGUMENTS: [&str; 9] = [
+pub(in crate::bench) const GITLEAKS_ARGUMENTS: [&str; 9] = [
     "dir",
     "{}",
     "--no-banner",
@@ -42,7 +42,8 @@ const GITLEAKS_ARGUMENTS: [&str; 9] = [
     "--report-path",
     "-",
 ];
-const TRUFFLEHOG_ARGUMENTS: [&str; 5] = ["filesystem", "{}", "--no-verification", "--no-update", "--json"];
+pub(in crate::bench) const TRUFFLEHOG_ARGUMENTS: [&str; 5] =
+    ["filesystem", "{}", "--no-verification", "--no-update", "--json"];
 const WHEEL: &str = "kingfisher-bin==2.14.0";
 const RULES: &str = "monitor/src/scan/rules/builtin";
 

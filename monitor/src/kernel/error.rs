@@ -11,7 +11,6 @@ use super::offsets::OffsetsError;
 use super::pins::PinError;
 use super::self_check::CanaryMismatch;
 use super::tiers::Rejection;
-use crate::bounded::BoundedError;
 
 /// How long the canary's record may take.
 pub(super) const CANARY_DEADLINE: Duration = Duration::from_secs(3);
@@ -79,9 +78,6 @@ pub enum KernelError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// How often programs were left out could not be read.
-    #[error("read how often programs were left out")]
-    Misses(#[source] BoundedError),
     /// The directory of pins cannot be used.
     #[error(transparent)]
     Pins(#[from] PinError),

@@ -12,6 +12,7 @@ use layerwatch_ebpf::{Counters, FILTER_BITS, InodeKey, Watch, device_slot, filte
 use super::error::KernelError;
 use super::misses::Misses;
 use super::places::NAMES;
+use super::tiers::chain;
 use crate::model::{DevIno, KernelDev};
 
 type KeyBytes = [u8; size_of::<InodeKey>()];
@@ -233,7 +234,14 @@ impl WatchMaps {
 
     /// What each hook counted.
     pub fn counters(&self) -> Result<Vec<HookCounters>, KernelError> {
-        let left_out = self.misses.count().map_err(KernelError::Misses)?;
+        let left_out = self.misses.count().unwrap_or_else(|error| {
+            // The counters themselves are no less true.
+            tracing::warn!(
+                error = chain(&error),
+                "it is not known how often the kernel left programs out"
+            );
+            BTreeMap::new()
+        });
         NAMES
             .iter()
             .map(|(hook, name)| {

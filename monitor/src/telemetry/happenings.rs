@@ -298,8 +298,13 @@ impl StateChanged<'_> {
     pub fn report(self, metrics: &Metrics) {
         let (kind, detail) = (self.0.alert.as_str(), self.0.detail.as_str());
         if self.0.active {
-            error!(kind, detail, "state alert began");
             let exposed = self.0.exposed.as_ref().map(|exposed| exposed.severity);
+            // An exposure is the host's, as a read is; only the agent's own states are its errors.
+            if exposed.is_some() {
+                warn!(kind, detail, "state alert began");
+            } else {
+                error!(kind, detail, "state alert began");
+            }
             let severity = super::state_severity(self.0.alert).or(exposed);
             let severity = severity.unwrap_or(crate::model::Severity::Medium);
             metrics.alert(self.0.alert, severity);

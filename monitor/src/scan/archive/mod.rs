@@ -221,7 +221,7 @@ impl<'a> Target<'a> {
             Some(packing @ (Magic::Gzip | Magic::Zstd)) => {
                 let decoded = decoder(packing, &mut peeked, &read, Limit::LAYER)?;
                 let mut decoded = decoded.ok_or(Fault::Damaged)?;
-                self.entries(layer, &mut *decoded)?
+                ahead(&mut *decoded, |decoded| self.entries(layer, decoded))??
             }
             // A tar of nothing is zeros; everything else is no layer.
             None if peeked.head().iter().all(|byte| *byte == 0) => self.entries(layer, &mut peeked)?,

@@ -45,14 +45,17 @@ fn is_binary(head: &[u8]) -> bool {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
     // Counted in bytes and without a branch, so that sixteen are looked at together: every file comes through here.
     let blocks = head.chunks(usize::from(u8::MAX)).map(|block| {
-        let count = |count: u8, byte: &u8| count.wrapping_add(u8::from(is_control(*byte)));
+        let count = |count: u8, byte: &u8| count.wrapping_add(control(*byte));
         usize::from(block.iter().fold(0, count))
     });
     memchr::memchr(0, head).is_some() || blocks.sum::<usize>() * 16 > head.len()
 }
 
-fn is_control(byte: u8) -> bool {
-    (byte < 0x20) & (byte != b'\t') & (byte != b'\n') & (byte != b'\r') & (byte != 0x0c) & (byte != 0x1b)
+/// 1 for a control character that texts do not have, else 0.
+fn control(byte: u8) -> u8 {
+    let in_texts = [b'\t', b'\n', b'\r', 0x0c, 0x1b];
+    let is_none_of_them = in_texts.iter().map(|known| u8::from(byte != *known));
+    is_none_of_them.fold(u8::from(byte < 0x20), |all, one| all & one)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A stream that is read on a thread of its own, some buffers ahead of who wants it.
 //!
-//! Decoding a layer and its digest take about as long as the search through it, so on two processors a layer takes as
-//! long as the slower side. Invariant: [`BUFFERS`] buffers go round, whatever comes; a fault is told after the bytes that
+//! Decoding a layer, its digest and the search through it take about as long each; one after the other, each on a thread,
+//! a layer takes as long as the slowest. Invariant: [`BUFFERS`] buffers go round, whatever comes; a fault is told after the bytes that
 //! stood before it; a reader that goes away ends the thread, and nobody goes on before it has ended. Used by `archive`.
 
 use std::io::Read;

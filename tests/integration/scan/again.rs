@@ -116,7 +116,7 @@ fn what_was_finished_before_an_interruption_is_not_opened_again() -> Result<()> 
     }
     let scene = scene()?;
     // Each takes a while: full of what is nearly a secret.
-    let slow = "db.password = ${SHOP_DATABASE_PASSWORD}\n".repeat(400_000);
+    let slow = "db.password = ${SHOP_DATABASE_PASSWORD}\n".repeat(30_000);
     for number in 0..3 {
         let tree = scene.path().join(format!("slow-{number}"));
         std::fs::create_dir_all(tree.join("etc"))?;

@@ -19,6 +19,7 @@ fn the_last_rule_always_applies() {
             severity: Severity::High,
         },
         unknown: None,
+        asker: None,
         count: 1,
     };
     assert!((RULES[RULES.len() - 1].condition)(&correlated));

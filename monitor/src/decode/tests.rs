@@ -125,6 +125,7 @@ fn kinds_become_operations() {
         (kinds::READ_FINDING, Operation::Read),
         (kinds::RECEIVE_FINDING, Operation::Receive),
         (kinds::OPEN_DEVICE, Operation::OpenDevice),
+        (kinds::CONNECT, Operation::Connect),
     ] {
         let mut scene = Scene::new();
         scene.record.kind = kind;

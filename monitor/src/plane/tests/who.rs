@@ -101,6 +101,114 @@ fn containers_that_reach_out_are_reported() {
 }
 
 #[test]
+fn what_an_engine_reads_for_somebody_is_theirs() {
+    let asks = |seconds, change: fn(&mut Scene)| {
+        let asking = scene(|s| {
+            s.connects();
+            change(s);
+        });
+        Seen(asking, seconds)
+    };
+    let reads = |seconds, exe: &str| Seen(scene(|s| s.engine(exe)), seconds);
+    let dockerd = "/usr/bin/dockerd";
+    let had_read = "alert CacheApiAccess high uid=1000 x1";
+    let asked = ("engine-socket", 1);
+    check(
+        "asked",
+        vec![asks(0, |_| {}), reads(5, dockerd)],
+        &[had_read],
+        &[asked],
+    );
+    check(
+        "not asked",
+        vec![reads(5, dockerd)],
+        &[],
+        &[("engine-at-work", 1)],
+    );
+    check("asked alone", vec![asks(0, |_| {})], &[], &[asked]);
+    check(
+        "asked long before",
+        vec![asks(0, |_| {}), reads(31, dockerd)],
+        &[],
+        &[asked, ("engine-at-work", 1)],
+    );
+    check(
+        "asked after",
+        vec![asks(6, |_| {}), reads(5, dockerd)],
+        &[],
+        &[asked, ("engine-at-work", 1)],
+    );
+    check(
+        "an export that goes on",
+        vec![
+            asks(0, |_| {}),
+            reads(25, dockerd),
+            reads(50, dockerd),
+            reads(75, dockerd),
+        ],
+        &[had_read],
+        &[asked, ("repeat", 2)],
+    );
+    check(
+        "another engine reads",
+        vec![asks(0, |_| {}), reads(5, "/usr/bin/podman")],
+        &[],
+        &[asked, ("engine-at-work", 1)],
+    );
+    check(
+        "root asked",
+        vec![asks(0, |s| s.uid(0)), reads(5, dockerd)],
+        &[],
+        &[("host-root", 1), ("engine-at-work", 1)],
+    );
+    check(
+        "an engine asked",
+        vec![
+            asks(0, |s| s.engine("/usr/bin/dockerd")),
+            reads(5, "/usr/bin/containerd"),
+        ],
+        &[],
+        &[("engine-at-work", 2)],
+    );
+    check(
+        "a container's root asked",
+        vec![
+            asks(0, |s| {
+                s.uid(0);
+                s.in_container("c1");
+            }),
+            reads(5, dockerd),
+        ],
+        &["alert CacheApiAccess high uid=0 x1"],
+        &[asked],
+    );
+    check(
+        "at a socket that is gone",
+        vec![asks(0, |s| {
+            s.record.file.ino = 951;
+            s.record.watch.ino = 951;
+        })],
+        &[],
+        &[("unknown-socket", 1)],
+    );
+    check(
+        "ordinary content",
+        vec![
+            asks(0, |_| {}),
+            Seen(
+                scene(|s| {
+                    s.ordinary("/storage/overlay/l1/diff/etc/motd");
+                    s.engine("/usr/bin/dockerd");
+                }),
+                5,
+            ),
+        ],
+        &[],
+        &[asked, ("engine-at-work", 1)],
+    );
+}
+
+#[test]
 fn the_device_under_a_store_is_watched() {
     let device = |change: fn(&mut Scene)| {
         move |s: &mut Scene| {

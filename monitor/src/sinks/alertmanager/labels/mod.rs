@@ -91,8 +91,20 @@ pub(super) fn describe_alert(alert: &Alert, first: jiff::Timestamp) -> Pairs {
         .first()
         .and_then(|image| image.name.as_deref())
         .unwrap_or("an unnamed image");
+    let did = match alert.alert {
+        AlertKind::CacheApiAccess => "had an engine read",
+        AlertKind::SensitiveLayerRead
+        | AlertKind::ForeignContainerRead
+        | AlertKind::ForeignStoreRead
+        | AlertKind::LayerContentRead
+        | AlertKind::RawDeviceRead
+        | AlertKind::SensitiveLayerExposed
+        | AlertKind::MonitorBlind
+        | AlertKind::EventsLost
+        | AlertKind::CoverageGap => "read",
+    };
     let summary = format!(
-        "uid {} ({user}) read {what} in a cached layer of {image}",
+        "uid {} ({user}) {did} {what} in a cached layer of {image}",
         alert.subject.uid
     );
     let images: Vec<&str> = alert
@@ -160,7 +172,8 @@ pub(super) fn describe_state(state: &StateReport) -> Pairs {
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
         | AlertKind::LayerContentRead
-        | AlertKind::RawDeviceRead => "Layerwatch reports a state",
+        | AlertKind::RawDeviceRead
+        | AlertKind::CacheApiAccess => "Layerwatch reports a state",
     };
     let exposed = state.exposed.as_ref();
     annotations([

@@ -154,11 +154,12 @@ fn what_the_daemon_reads_for_a_user_is_the_users() -> Result<()> {
     if !docker_ready("docker reads for a user")? {
         return Ok(());
     }
-    let (_scene, docker, name, agent) = watched(true, &[])?;
+    let (scene, docker, name, agent) = watched(true, &[])?;
     // The daemon is known as an engine, and its socket as one, from the agent's look at the processes on.
     judged_after(&agent, jiff::Timestamp::now())?;
     // Root's own export is nothing; a user's is theirs.
-    docker.run(&["image", "save", "--output", "/dev/null", &name])?;
+    let export = scene.path().join("export.tar").display().to_string();
+    docker.run(&["image", "save", "--output", &export, &name])?;
     docker.run_as(NOBODY, &["version"])?;
     let asked = "layerwatch_engine_connects_total";
     agent.wait_for_metric(asked, 1.0)?;

@@ -84,36 +84,13 @@ pub(super) fn of_state(state: &StateReport, node: &str, external: &Pairs) -> Pai
 /// What is said about one read; `first` and the alert's own time span the repeats.
 pub(super) fn describe_alert(alert: &Alert, first: jiff::Timestamp) -> Pairs {
     let finding = alert.finding.as_ref();
-    let what = finding.map_or("content", |finding| finding.title.as_str());
-    let user = alert.subject.user.as_deref().unwrap_or("no name");
-    let image = alert
-        .images
-        .first()
-        .and_then(|image| image.name.as_deref())
-        .unwrap_or("an unnamed image");
-    let did = match alert.alert {
-        AlertKind::CacheApiAccess => "had an engine read",
-        AlertKind::SensitiveLayerRead
-        | AlertKind::ForeignContainerRead
-        | AlertKind::ForeignStoreRead
-        | AlertKind::LayerContentRead
-        | AlertKind::RawDeviceRead
-        | AlertKind::SensitiveLayerExposed
-        | AlertKind::MonitorBlind
-        | AlertKind::EventsLost
-        | AlertKind::CoverageGap => "read",
-    };
-    let summary = format!(
-        "uid {} ({user}) {did} {what} in a cached layer of {image}",
-        alert.subject.uid
-    );
     let images: Vec<&str> = alert
         .images
         .iter()
         .filter_map(|image| image.name.as_deref())
         .collect();
     annotations([
-        ("summary", Some(summary)),
+        ("summary", Some(summary(alert))),
         ("description", Some(alert.why.clone())),
         ("remedy", Some(alert.remedy.clone())),
         ("event_id", Some(alert.id.clone())),
@@ -159,6 +136,34 @@ pub(super) fn describe_alert(alert: &Alert, first: jiff::Timestamp) -> Pairs {
         ("provenance", Some(alert.trust.provenance.as_str().to_owned())),
         ("quality", Some(alert.trust.quality.as_str().to_owned())),
     ])
+}
+
+/// The alert in one line.
+fn summary(alert: &Alert) -> String {
+    let finding = alert.finding.as_ref();
+    let what = finding.map_or("content", |finding| finding.title.as_str());
+    let user = alert.subject.user.as_deref().unwrap_or("no name");
+    let image = alert
+        .images
+        .first()
+        .and_then(|image| image.name.as_deref())
+        .unwrap_or("an unnamed image");
+    let did = match alert.alert {
+        AlertKind::CacheApiAccess => "had an engine read",
+        AlertKind::SensitiveLayerRead
+        | AlertKind::ForeignContainerRead
+        | AlertKind::ForeignStoreRead
+        | AlertKind::LayerContentRead
+        | AlertKind::RawDeviceRead
+        | AlertKind::SensitiveLayerExposed
+        | AlertKind::MonitorBlind
+        | AlertKind::EventsLost
+        | AlertKind::CoverageGap => "read",
+    };
+    format!(
+        "uid {} ({user}) {did} {what} in a cached layer of {image}",
+        alert.subject.uid
+    )
 }
 
 /// What is said about the agent's state.

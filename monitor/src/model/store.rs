@@ -50,7 +50,7 @@ pub enum Driver {
 
 impl Driver {
     /// Those whose stores are read, for metrics.
-    pub const READ: [Self; 3] = [Self::Overlay, Self::Overlay2, Self::Vfs];
+    pub const READ: [Self; 4] = [Self::Overlay, Self::Overlay2, Self::Vfs, Self::Btrfs];
 
     /// Whether each layer is a copy of the whole tree up to it, so that most of its files came from below.
     pub fn keeps_copies(self) -> bool {

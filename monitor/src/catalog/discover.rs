@@ -69,8 +69,11 @@ fn unreachable(candidate: &Path, error: &HostError) -> Problem {
 
 /// The drivers of each engine whose stores are read.
 const KINDS: [(Engine, &[Driver]); 2] = [
-    (Engine::ContainersStorage, &[Driver::Overlay, Driver::Vfs]),
-    (Engine::Docker, &[Driver::Overlay2, Driver::Vfs]),
+    (
+        Engine::ContainersStorage,
+        &[Driver::Overlay, Driver::Vfs, Driver::Btrfs],
+    ),
+    (Engine::Docker, &[Driver::Overlay2, Driver::Vfs, Driver::Btrfs]),
 ];
 
 /// The roots at which a store of a kind that is read may appear later: configured, in configuration files, default.
@@ -306,9 +309,9 @@ mod tests {
     fn stores_that_are_not_read_yet_are_said() {
         let entries = [
             "/etc/docker/daemon.json={\"data-root\": \"/d\"}",
-            "/d/image/btrfs",
+            "/d/image/zfs",
             "/etc/containers/storage.conf=[storage]\ngraphroot='/s'",
-            "/s/btrfs-layers",
+            "/s/zfs-layers",
             "/s/overlay-layers",
             "/var/lib/rancher/k3s/agent/containerd/io.containerd.metadata.v1.bolt",
             "/var/lib/docker/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots",

@@ -4,6 +4,7 @@
 //! Invariant: pure, bounded, and nothing vanishes: each access is forwarded, filtered for a named reason, or parked
 //! until a snapshot or its deadline forwards it. The first of its kind goes out at once. Called by the event plane.
 
+mod askers;
 mod parking;
 mod repeats;
 mod settings;
@@ -16,7 +17,11 @@ use crate::attribute::{Unattributed, attribute};
 use crate::counts::StageCounts;
 use crate::judge;
 use crate::knowledge::Knowledge;
-use crate::model::{Access, Assessment, Attribution, Operation, Severity, Sighting, Via, WatchMatch};
+use crate::model::{
+    Access, Assessment, Attribution, Operation, Sanction, Severity, Sighting, Via, WatchMatch,
+};
+pub use askers::Asker;
+use askers::Askers;
 use parking::{Parked, Parking};
 use repeats::{RepeatKey, Repeats};
 pub use settings::PlaneSettings;
@@ -28,6 +33,8 @@ pub struct Correlated {
     pub assessment: Assessment,
     /// Why it was not attributed before its deadline; absent otherwise.
     pub unknown: Option<Unattributed>,
+    /// Who had an engine do it; absent for what a process does by itself.
+    pub asker: Option<Box<Asker>>,
     /// How often it happened in the present window, this time included.
     pub count: u64,
 }
@@ -37,7 +44,7 @@ impl Correlated {
     /// snapshot no longer knows it.
     pub fn is_sensitive(&self) -> bool {
         match &self.assessment.attribution {
-            _ if self.is_raw_device() => false,
+            _ if self.is_raw_device() || self.is_connection() => false,
             Some(attribution) => !attribution.findings.is_empty(),
             None => self.assessment.sighting.access.matched == WatchMatch::File,
         }
@@ -48,6 +55,13 @@ impl Correlated {
     /// Whether a device or image file under a store was opened.
     pub fn is_raw_device(&self) -> bool {
         self.assessment.sighting.access.operation == Operation::OpenDevice
+    }
+}
+
+impl Correlated {
+    /// Whether an engine's socket was connected to.
+    pub fn is_connection(&self) -> bool {
+        self.assessment.sighting.access.operation == Operation::Connect
     }
 }
 
@@ -66,6 +80,7 @@ pub struct Correlator {
     previous: Arc<Knowledge>,
     parking: Parking,
     repeats: Repeats,
+    askers: Askers,
 }
 
 impl Correlator {
@@ -77,6 +92,7 @@ impl Correlator {
             previous: Arc::default(),
             parking: Parking::new(settings.parked_max, settings.park_seconds),
             repeats: Repeats::new(settings.repeats_max, settings.repeat_seconds),
+            askers: Askers::default(),
         }
     }
 
@@ -93,7 +109,7 @@ impl Correlator {
         counts: &mut StageCounts,
     ) -> Vec<Correlated> {
         counts.correlate.received += 1;
-        match self.judge(&sighting) {
+        match self.judge(&sighting, counts) {
             Err(reason) => {
                 let evicted = self.parking.park(sighting, reason, now);
                 counts.correlate.parked = self.parking.len();
@@ -119,7 +135,7 @@ impl Correlator {
         self.previous = std::mem::replace(&mut self.knowledge, knowledge);
         let mut out = Vec::new();
         for mut parked in self.parking.take_all() {
-            match self.judge(&parked.sighting) {
+            match self.judge(&parked.sighting, counts) {
                 Err(reason) => {
                     parked.reason = reason;
                     self.parking.put_back(parked);
@@ -155,16 +171,32 @@ impl Correlator {
     }
 
     /// What is to be done with an access, or why it has to wait.
-    fn judge(&self, sighting: &Sighting) -> Result<Verdict, Unattributed> {
+    fn judge(&mut self, sighting: &Sighting, counts: &mut StageCounts) -> Result<Verdict, Unattributed> {
         let access = &sighting.access;
         if access.operation == Operation::OpenDevice {
             return Ok(self.judge_device(sighting));
+        }
+        if access.operation == Operation::Connect {
+            return Ok(self.judge_connection(sighting, counts));
         }
         if !is_file(access) {
             return Ok(Verdict::Filter("not-a-file"));
         }
         let attributed = self.attribute(access);
         let sanction = judge::sanction(sighting, attributed.as_ref().ok(), &self.knowledge);
+        let is_finding = attributed.as_ref().is_ok_and(|found| !found.findings.is_empty());
+        if sanction == Some(Sanction::EngineAtWork)
+            && is_finding
+            && let Some(asker) = self.askers.of(access, &sighting.actor, &self.knowledge)
+        {
+            // The engine reads for somebody: it is no sanction for them.
+            return Ok(Verdict::Forward(Box::new(Correlated {
+                assessment: assess(sighting.clone(), attributed.ok(), None),
+                unknown: None,
+                asker: Some(Box::new(asker)),
+                count: 1,
+            })));
+        }
         if let Some(sanction) = sanction.filter(|_| !self.verbose) {
             return Ok(Verdict::Filter(sanction.as_str()));
         }
@@ -181,8 +213,36 @@ impl Correlator {
         Ok(Verdict::Forward(Box::new(Correlated {
             assessment: assess(sighting.clone(), attributed.ok(), sanction),
             unknown: None,
+            asker: None,
             count: 1,
         })))
+    }
+
+    /// A connection is remembered, for what the engine reads then; alone it is only counted.
+    fn judge_connection(&mut self, sighting: &Sighting, counts: &mut StageCounts) -> Verdict {
+        let Some(socket) = self.knowledge.engine_socket(sighting.access.file) else {
+            return Verdict::Filter("unknown-socket");
+        };
+        let sanction = judge::sanction(sighting, None, &self.knowledge);
+        if let Some(sanction) = sanction.filter(|_| !self.verbose) {
+            return Verdict::Filter(sanction.as_str());
+        }
+        if sanction.is_none() {
+            if sighting.subject.uid == socket.owner_uid && sighting.actor.container.is_none() {
+                return Verdict::Filter("own-socket");
+            }
+            self.askers.note(socket, sighting);
+            counts.asked += 1;
+            if !self.verbose {
+                return Verdict::Filter("engine-socket");
+            }
+        }
+        Verdict::Forward(Box::new(Correlated {
+            assessment: assess(sighting.clone(), None, sanction),
+            unknown: None,
+            asker: None,
+            count: 1,
+        }))
     }
 
     /// A device belongs to no layer and waits for no scan.
@@ -192,6 +252,7 @@ impl Correlator {
             sanction => Verdict::Forward(Box::new(Correlated {
                 assessment: assess(sighting.clone(), None, sanction),
                 unknown: None,
+                asker: None,
                 count: 1,
             })),
         }
@@ -217,6 +278,7 @@ impl Correlator {
         let correlated = Correlated {
             assessment: assess(parked.sighting, attribution, None),
             unknown: Some(parked.reason),
+            asker: None,
             count: 1,
         };
         self.settle(Verdict::Forward(Box::new(correlated)), now, counts)
@@ -246,11 +308,7 @@ fn is_file(access: &Access) -> bool {
     matches!(access.mode & TYPE, REGULAR | 0)
 }
 
-fn assess(
-    sighting: Sighting,
-    attribution: Option<Attribution>,
-    sanction: Option<crate::model::Sanction>,
-) -> Assessment {
+fn assess(sighting: Sighting, attribution: Option<Attribution>, sanction: Option<Sanction>) -> Assessment {
     let findings = attribution.iter().flat_map(|found| &found.findings);
     let severity = findings
         .map(|finding| finding.severity)

@@ -25,21 +25,25 @@ pub(super) struct RepeatKey {
     via: Via,
     sanction: Option<Sanction>,
     unknown: bool,
+    by_engine: bool,
 }
 
 impl RepeatKey {
     /// The key of a judged access.
     pub(super) fn of(correlated: &Correlated) -> Self {
         let assessment = &correlated.assessment;
-        let (access, actor) = (&assessment.sighting.access, &assessment.sighting.actor);
+        let access = &assessment.sighting.access;
+        let asker = correlated.asker.as_deref();
+        let whose = asker.map_or(&assessment.sighting, |asker| &asker.sighting);
         let layer = assessment
             .attribution
             .as_ref()
             .and_then(|found| found.layer.clone());
-        let by_file = correlated.is_sensitive() || layer.is_none();
+        // An export reads every file of a layer: that is one happening.
+        let by_file = (correlated.is_sensitive() && asker.is_none()) || layer.is_none();
         let process = ProcessKey {
-            tgid: access.tgid,
-            start_ns: access.process_start_ns,
+            tgid: whose.access.tgid,
+            start_ns: whose.access.process_start_ns,
         };
         // What a process holds open is told once for each, and hides nobody's next read.
         let listed = access.operation == Operation::OpenBeforeStart;
@@ -47,12 +51,17 @@ impl RepeatKey {
             layer,
             file: by_file.then_some(access.file),
             process: (!by_file || listed).then_some(process),
-            uid: assessment.sighting.subject.uid,
-            container: actor.container.as_ref().map(|container| container.id.clone()),
+            uid: whose.subject.uid,
+            container: whose
+                .actor
+                .container
+                .as_ref()
+                .map(|container| container.id.clone()),
             allowed: access.result == 0,
             via: access.via,
             sanction: assessment.sanction,
             unknown: correlated.unknown.is_some(),
+            by_engine: asker.is_some(),
         }
     }
 }

@@ -340,7 +340,7 @@ impl Tracer {
 }
 
 /// The maps that both sides use; the others live as long as a program does.
-const SHARED: [&str; 11] = [
+const SHARED: [&str; 12] = [
     "EVENTS",
     "PROCESSES",
     "FILTER",
@@ -349,6 +349,7 @@ const SHARED: [&str; 11] = [
     "DEVICES",
     "UNSCANNED",
     "BLOCK_DEVICES",
+    "SOCKETS",
     "OWN",
     "ALIVE",
     "COUNTERS",

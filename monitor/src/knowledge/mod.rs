@@ -15,8 +15,8 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DevIno, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, LayerState, Place, Provenance,
-    Store, StoreId, TrustReport, text,
+    DevIno, EngineSocket, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, LayerState,
+    Place, Provenance, Store, StoreId, TrustReport, text,
 };
 use locate::ContentPaths;
 pub use parts::{AgentProcess, HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
@@ -204,6 +204,11 @@ impl Knowledge {
     /// Whether an executable is a container engine's.
     pub fn is_engine(&self, exe: DevIno) -> bool {
         self.engines.contains(&exe)
+    }
+
+    /// The engine's socket with this inode.
+    pub fn engine_socket(&self, key: DevIno) -> Option<&EngineSocket> {
+        self.parts.engine_sockets.iter().find(|socket| socket.key == key)
     }
 
     /// Whether a later layer hides the finding's file in each image that contains it; a file of no image is not hidden.

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DevIno, Exposure, Finding, Image, ImageId, KernelDev, Layer, LayerKey, RawDevice, Store, StoreId,
-    Verdict, Visibility,
+    DevIno, EngineSocket, Exposure, Finding, Image, ImageId, KernelDev, Layer, LayerKey, RawDevice, Store,
+    StoreId, Verdict, Visibility,
 };
 
 /// One finding with what depends on where it lies.
@@ -96,6 +96,9 @@ pub struct KnowledgeParts {
     /// The devices and image files that hold the stores.
     #[serde(default)]
     pub raw_devices: Vec<RawDevice>,
+    /// The sockets at which engines serve.
+    #[serde(default)]
+    pub engine_sockets: Vec<EngineSocket>,
     /// Executable inodes of the container engines of this host.
     pub engine_executables: Vec<DevIno>,
 }

@@ -3,7 +3,7 @@
 //! Invariant: nothing here was believed without a bound, and nothing holds file content or a configuration value; a
 //! configuration that may carry a secret is named by its path and read by `scan` alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,7 @@ pub enum Driver {
 
 impl Driver {
     /// Those whose stores are read, for metrics.
-    pub const READ: [Self; 3] = [Self::Overlay, Self::Overlay2, Self::Vfs];
+    pub const READ: [Self; 4] = [Self::Overlay, Self::Overlay2, Self::Vfs, Self::Btrfs];
 
     /// Whether each layer is a copy of the whole tree up to it, so that most of its files came from below.
     pub fn keeps_copies(self) -> bool {
@@ -128,6 +128,44 @@ pub struct RawDevice {
     pub path: PathBuf,
     /// The store above it.
     pub store: StoreId,
+}
+
+/// A socket that a container engine serves: who may write to it has the engine read for them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EngineSocket {
+    /// The socket's inode.
+    pub key: DevIno,
+    /// Its name on the host.
+    #[serde(with = "super::path")]
+    pub path: PathBuf,
+    /// Whose it is: the user that the engine serves, besides root.
+    pub owner_uid: u32,
+}
+
+/// Which programs read images for those who ask at a socket of this name; Docker has containerd do it.
+const SERVED_BY: [(&str, &[&str]); 5] = [
+    ("docker.sock", &["dockerd", "containerd", "docker-containerd"]),
+    ("podman.sock", &["podman"]),
+    (
+        "containerd.sock",
+        &["containerd", "docker-containerd", "k3s", "rke2"],
+    ),
+    ("crio.sock", &["crio"]),
+    ("buildkitd.sock", &["buildkitd", "containerd"]),
+];
+
+impl EngineSocket {
+    /// Whether an engine's executable does what is asked at this socket.
+    pub fn is_served_by(&self, exe: &Path) -> bool {
+        let served = SERVED_BY
+            .iter()
+            .find(|(socket, _)| self.path.file_name().is_some_and(|name| name == *socket));
+        served.is_none_or(|(_, programs)| {
+            programs
+                .iter()
+                .any(|program| exe.file_name().is_some_and(|name| name == *program))
+        })
+    }
 }
 
 /// What a layer is at the moment.

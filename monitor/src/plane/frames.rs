@@ -14,9 +14,9 @@ use crate::knowledge::{
 };
 use crate::model::{
     Access, Actor, Attribution, Category, Confidence, Container, Decision, DevIno, Digest, Driver, Engine,
-    Exposure, Finding, Fingerprint, Gate, Grade, Image, ImageId, KernelDev, Layer, LayerId, LayerKey,
-    LayerState, Place, Process, Provenance, Reader, RuleId, Severity, Sighting, Store, StoreId, Verdict,
-    Visibility,
+    EngineSocket, Exposure, Finding, Fingerprint, Gate, Grade, Image, ImageId, KernelDev, Layer, LayerId,
+    LayerKey, LayerState, Place, Process, Provenance, Reader, RuleId, Severity, Sighting, Store, StoreId,
+    Verdict, Visibility,
 };
 
 /// The device of the store.
@@ -139,6 +139,22 @@ impl Scene {
         self.record.file = InodeKey::new(6, 321);
         self.record.watch = self.record.file;
         self.path("/vda");
+    }
+
+    /// The engine's socket is connected to instead.
+    pub(crate) fn connects(&mut self) {
+        (self.record.kind, self.record.hook) = (kinds::CONNECT, hooks::CONNECT);
+        self.record.mode = 0o140_660;
+        self.record.file = InodeKey::new(DEVICE, 950);
+        self.record.watch = self.record.file;
+        self.path("/docker.sock");
+    }
+
+    /// The process is the engine, as root.
+    pub(crate) fn engine(&mut self, exe: &str) {
+        self.uid(0);
+        self.actor.process.exe = Some(exe.into());
+        self.actor.process.exe_key = Some(key(900));
     }
 
     /// The file is the first image's configuration, with a finding in it.
@@ -312,6 +328,11 @@ fn host() -> KnowledgeParts {
             verdict(&store, "i2", Provenance::Verified),
         ],
         raw_devices: Vec::new(),
+        engine_sockets: vec![EngineSocket {
+            key: key(950),
+            path: "/run/docker.sock".into(),
+            owner_uid: 0,
+        }],
         engine_executables: vec![key(900)],
     }
 }

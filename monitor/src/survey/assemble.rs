@@ -57,6 +57,7 @@ pub(super) fn parts(
         configs: configs(input, surroundings),
         verdicts: verdicts(catalog, trust),
         raw_devices: catalog.raw_devices.clone(),
+        engine_sockets: surroundings.engine_sockets().to_vec(),
         engine_executables,
     }
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::catalog::{self, Catalog, Host};
-use crate::enrich::engine_executables;
+use crate::enrich::{engine_executables, running_engines};
 use crate::exposure::{Processes, Surroundings};
 use crate::knowledge::{HostFacts, Knowledge};
 use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
@@ -55,11 +55,29 @@ pub struct Survey {
     restored: u64,
     generation: u64,
     /// Who runs processes, and when that was looked at.
-    processes: Option<(Instant, Arc<Processes>)>,
+    running: Option<Running>,
 }
 
 /// The processes are not looked at more often.
 const PROCESSES: Duration = Duration::from_secs(15);
+
+/// What the processes of a moment tell.
+#[derive(Debug)]
+struct Running {
+    looked: Instant,
+    processes: Processes,
+    engines: Vec<DevIno>,
+}
+
+impl Running {
+    fn look(host: &Host) -> Self {
+        Self {
+            looked: Instant::now(),
+            processes: Processes::look(host),
+            engines: running_engines(&host.path("/proc")),
+        }
+    }
+}
 
 /// Something to scan.
 #[derive(Debug, Clone)]
@@ -81,7 +99,7 @@ impl Survey {
             cache: cache.map(Arc::new),
             restored: 0,
             generation: 0,
-            processes: None,
+            running: None,
         }
     }
 
@@ -245,18 +263,21 @@ impl Survey {
             configs: self.scans.images().clone(),
         };
         let host = self.options.host.clone();
-        let kept = self.processes.take();
-        let kept = kept.filter(|(looked, _)| looked.elapsed() < PROCESSES);
-        let (knowledge, processes) = tokio::task::spawn_blocking(move || {
-            let processes = kept.unwrap_or_else(|| (Instant::now(), Arc::new(Processes::look(&host))));
-            let surroundings = Surroundings::look(&host, &input.catalog, &processes.1);
+        let kept = self.running.take();
+        let kept = kept.filter(|running| running.looked.elapsed() < PROCESSES);
+        let (knowledge, running) = tokio::task::spawn_blocking(move || {
+            let running = kept.unwrap_or_else(|| Running::look(&host));
+            let surroundings = Surroundings::look(&host, &input.catalog, &running.processes);
             let trust = TrustInputs::read(host.root());
-            let engines: Vec<DevIno> = engine_executables(host.root());
+            let mut engines = engine_executables(host.root());
+            engines.extend(&running.engines);
+            engines.sort_unstable();
+            engines.dedup();
             let parts = assemble::parts(&input, &surroundings, &trust, engines);
-            (Arc::new(Knowledge::from(parts)), processes)
+            (Arc::new(Knowledge::from(parts)), running)
         })
         .await?;
-        self.processes = Some(processes);
+        self.running = Some(running);
         Ok(knowledge)
     }
 

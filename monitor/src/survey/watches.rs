@@ -49,6 +49,9 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
         };
         set.block_devices.insert(key, 0);
     }
+    for socket in &parts.engine_sockets {
+        set.sockets.insert(socket.key, watch_flags::SOCKET);
+    }
     set.files.insert(canary, watch_flags::CANARY);
     set
 }

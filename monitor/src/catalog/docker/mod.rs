@@ -35,7 +35,7 @@ pub(super) fn contents(store: &Store, previous: &Catalog, problems: &mut Problem
 struct Place {
     store: StoreId,
     driver: Driver,
-    /// `overlay2` or `vfs/dir`: the layers' directories.
+    /// `overlay2`, `vfs/dir` or `btrfs/subvolumes`: the layers' directories.
     home: PathBuf,
     /// `image/overlay2`: what they are.
     metadata: PathBuf,

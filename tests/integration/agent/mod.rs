@@ -10,6 +10,7 @@ mod devices;
 mod docker;
 mod exposure;
 mod flow;
+mod metadata;
 mod privileges;
 mod quiet;
 mod replayed;

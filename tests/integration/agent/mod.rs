@@ -4,6 +4,7 @@
 //! (tier D or whatever works); the same reads on other kernels are in the kernel tests.
 
 mod commands;
+mod containerd;
 mod copies;
 mod damage;
 mod devices;

@@ -5,6 +5,7 @@
 //! the value. Used by the integration tests, the kernel tests and `cargo xtask demo`.
 
 mod agent;
+mod containerd;
 mod docker;
 mod volume;
 
@@ -18,6 +19,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
+pub use containerd::{CONTAINERD, Containerd};
 pub use docker::{DOCKER, Docker};
 use volume::Volume;
 

@@ -37,6 +37,17 @@ pub struct KnownConfig {
     pub exposure: Option<Exposure>,
 }
 
+/// A blob in a content store whose layer has findings: who reads it has all of them, whatever modes they have inside.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KnownBlob {
+    /// The file.
+    pub key: DevIno,
+    /// The layer that was unpacked from it.
+    pub layer: LayerKey,
+    /// Who could read the file when the snapshot was made.
+    pub exposure: Option<Exposure>,
+}
+
 /// The verdict on one image under one of its names.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct KnownVerdict {
@@ -91,6 +102,9 @@ pub struct KnowledgeParts {
     /// What the scan found in image configurations.
     #[serde(default)]
     pub configs: Vec<KnownConfig>,
+    /// The blobs of layers with findings.
+    #[serde(default)]
+    pub blobs: Vec<KnownBlob>,
     /// The verdicts, one for each name of an image.
     pub verdicts: Vec<KnownVerdict>,
     /// The devices and image files that hold the stores.

@@ -46,17 +46,36 @@ pub enum Driver {
     Btrfs,
     /// A dataset for each layer.
     Zfs,
+    /// Like overlay, as containerd lays it out.
+    Overlayfs,
+    /// Like vfs, as containerd lays it out.
+    Native,
 }
 
 impl Driver {
-    /// Those whose stores are read, for metrics.
-    pub const READ: [Self; 4] = [Self::Overlay, Self::Overlay2, Self::Vfs, Self::Btrfs];
+    /// Those that metrics tell apart, of those whose stores are read.
+    pub const COUNTED: [Self; 5] = [
+        Self::Overlay,
+        Self::Overlay2,
+        Self::Vfs,
+        Self::Btrfs,
+        Self::Overlayfs,
+    ];
+
+    /// What it counts as in metrics: containerd's copies of whole trees as others' copies.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        match self {
+            Self::Native => Self::Vfs,
+            Self::Overlay | Self::Overlay2 | Self::Vfs | Self::Btrfs | Self::Zfs | Self::Overlayfs => self,
+        }
+    }
 
     /// Whether each layer is a copy of the whole tree up to it, so that most of its files came from below.
     pub fn keeps_copies(self) -> bool {
         match self {
-            Self::Overlay | Self::Overlay2 => false,
-            Self::Vfs | Self::Btrfs | Self::Zfs => true,
+            Self::Overlay | Self::Overlay2 | Self::Overlayfs => false,
+            Self::Vfs | Self::Btrfs | Self::Zfs | Self::Native => true,
         }
     }
 
@@ -68,6 +87,8 @@ impl Driver {
             Self::Vfs => "vfs",
             Self::Btrfs => "btrfs",
             Self::Zfs => "zfs",
+            Self::Overlayfs => "overlayfs",
+            Self::Native => "native",
         }
     }
 }
@@ -75,12 +96,15 @@ impl Driver {
 /// A place on this host where an engine keeps layers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Store {
-    /// `<driver>@<root>`.
+    /// `<driver>@<root>`, with `#<namespace>` where there is one.
     pub id: StoreId,
     /// Whose format it is.
     pub engine: Engine,
     /// How layers lie in it.
     pub driver: Driver,
+    /// Of containerd's, whose namespaces each have images and layers of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// The graph root, as this process sees it.
     #[serde(with = "super::path")]
     pub root: PathBuf,
@@ -204,6 +228,21 @@ pub struct Layer {
     pub created: Option<jiff::Timestamp>,
     /// What it is at the moment.
     pub state: LayerState,
+}
+
+impl Layer {
+    /// Whether it is there as it was pulled and nowhere else: its content is the blob, a file.
+    pub fn is_packed(&self) -> bool {
+        let name = self.content.file_name().and_then(|name| name.to_str());
+        let blob = self.blob_digest.as_ref().map(Digest::hex);
+        self.content_key.is_none() && blob.is_some() && name == blob
+    }
+
+    /// Whether it is an image's and can be scanned.
+    pub fn is_scannable(&self) -> bool {
+        matches!(self.state, LayerState::Image | LayerState::Dangling)
+            && (self.content_key.is_some() || self.is_packed())
+    }
 }
 
 /// An image of a store.

@@ -10,7 +10,7 @@ use crate::attribute::attribute;
 use crate::decode::{BootClock, decode};
 use crate::judge;
 use crate::knowledge::{
-    AgentProcess, HostFacts, Knowledge, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict,
+    AgentProcess, HostFacts, Knowledge, KnowledgeParts, KnownBlob, KnownConfig, KnownFinding, KnownVerdict,
 };
 use crate::model::{
     Access, Actor, Attribution, Category, Confidence, Container, Decision, DevIno, Digest, Driver, Engine,
@@ -177,6 +177,18 @@ impl Scene {
         self.path("/storage/overlay-images/i1/=config");
     }
 
+    /// The file is the blob of the finding's layer.
+    pub(crate) fn blob(&mut self) {
+        self.parts.blobs.push(KnownBlob {
+            key: key(300),
+            layer: self.parts.layers[0].key.clone(),
+            exposure: None,
+        });
+        self.record.file = InodeKey::new(DEVICE, 300);
+        self.record.watch = self.record.file;
+        self.path("/storage/blobs/sha256/b1");
+    }
+
     pub(crate) fn reused(&mut self) {
         self.record.flags |= flags::GENERATION_DIFFERS;
         self.record.generation += 1;
@@ -310,6 +322,7 @@ fn host() -> KnowledgeParts {
             id: store.clone(),
             engine: Engine::ContainersStorage,
             driver: Driver::Overlay,
+            namespace: None,
             unlisted: 0,
             root: "/storage".into(),
             root_key: key(1),
@@ -323,6 +336,7 @@ fn host() -> KnowledgeParts {
         scanned: vec![layer_key(&store, "l1"), layer_key(&store, "l2")],
         findings: vec![private_key(&store)],
         configs: Vec::new(),
+        blobs: Vec::new(),
         verdicts: vec![
             verdict(&store, "i1", Provenance::Unattested),
             verdict(&store, "i2", Provenance::Verified),

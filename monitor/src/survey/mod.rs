@@ -7,6 +7,7 @@
 mod assemble;
 mod exposed;
 mod inventory;
+mod packed;
 mod scans;
 mod task;
 mod watches;
@@ -22,7 +23,7 @@ use crate::catalog::{self, Catalog, Host};
 use crate::enrich::{engine_executables, running_engines};
 use crate::exposure::{Processes, Surroundings};
 use crate::knowledge::{HostFacts, Knowledge};
-use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
+use crate::model::{DevIno, Finding, ImageId, Layer, StoreId};
 use crate::scan::{ImageRequest, LayerRequest, LayerScan, ScanCache, ScanError, ScanWorker};
 use crate::trust::TrustInputs;
 pub(crate) use assemble::visibility;
@@ -133,10 +134,8 @@ impl Survey {
 
     /// The next thing that has not been scanned.
     pub(crate) fn pending(&self) -> Option<Pending> {
-        let layers = self.catalog.layers.values();
-        let layer = layers
-            .filter(|layer| matches!(layer.state, LayerState::Image | LayerState::Dangling))
-            .find(|layer| layer.content_key.is_some() && self.scans.wants_layer(&layer.key));
+        let mut layers = self.catalog.layers.values();
+        let layer = layers.find(|layer| layer.is_scannable() && self.scans.wants_layer(&layer.key));
         if let Some(layer) = layer {
             return Some(Pending::Layer(Box::new(layer.clone())));
         }
@@ -151,6 +150,11 @@ impl Survey {
     /// Scans one thing; a failure is remembered, so that it is tried again a few times and not for ever.
     pub(crate) async fn scan(&mut self, pending: &Pending) -> Result<(), ScanError> {
         match pending {
+            Pending::Layer(layer) if layer.is_packed() => {
+                let deadline = self.options.scan_deadline;
+                let result = packed::scan(&mut self.worker, layer, deadline).await;
+                self.scans.layer_done(&layer.key, result)
+            }
             Pending::Layer(layer) => {
                 if let Some(scan) = self.restore(layer).await {
                     self.restored += 1;
@@ -238,8 +242,7 @@ impl Survey {
     pub fn pending_count(&self) -> usize {
         let layers = self.catalog.layers.values();
         layers
-            .filter(|layer| matches!(layer.state, LayerState::Image | LayerState::Dangling))
-            .filter(|layer| layer.content_key.is_some() && self.scans.wants_layer(&layer.key))
+            .filter(|layer| layer.is_scannable() && self.scans.wants_layer(&layer.key))
             .count()
     }
 

@@ -60,7 +60,7 @@ impl Label for Category {
 
 impl Label for Driver {
     const NAME: &'static str = "driver";
-    const VALUES: &'static [Self] = &Self::READ;
+    const VALUES: &'static [Self] = &Self::COUNTED;
     fn value(self) -> &'static str {
         self.as_str()
     }

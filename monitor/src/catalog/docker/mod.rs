@@ -5,7 +5,6 @@
 //! comes with its directory by rename, so a file that was opened is whole or damaged, never half-written. Called by
 //! `catalog::refresh` for each store.
 
-mod chain;
 mod fields;
 mod files;
 mod images;

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 
 use super::{Scene, find_in_layers, open_way};
 use crate::{Process, output, tool};
@@ -21,8 +22,11 @@ pub const DOCKER: [&str; 4] = ["dockerd", "containerd", "runc", "unshare"];
 /// In the daemon's directory; engines' sockets are known by their names.
 const SOCKET: &str = "docker.sock";
 
-/// `$@` is what the daemon is started with.
-const START: &str = "mount -t tmpfs tmpfs /run && exec dockerd \"$@\"";
+/// `$0` is the daemon, `$@` what it is started with.
+const START: &str = "mount -t tmpfs tmpfs /run && exec \"$0\" \"$@\"";
+
+/// A daemon of a newer release, in a root of its own.
+pub const NEWER_DOCKER: &str = "dockerd-newer";
 
 /// A running daemon.
 #[derive(Debug)]
@@ -36,19 +40,25 @@ pub struct Docker {
 impl Docker {
     /// Starts a daemon with a graph driver in the scene's directory.
     pub fn start(scene: &Scene, driver: &'static str) -> Result<Self> {
+        let config =
+            json!({"deprecated-key-path": scene.path().join("docker/key.json"), "storage-driver": driver});
+        Self::start_with(scene, "dockerd", driver, &config)
+    }
+
+    /// Starts a newer daemon that keeps its images in containerd, which it starts itself.
+    pub fn start_on_containerd(scene: &Scene) -> Result<Self> {
+        let config = json!({"features": {"containerd-snapshotter": true}});
+        Self::start_with(scene, NEWER_DOCKER, "overlayfs", &config)
+    }
+
+    fn start_with(scene: &Scene, daemon: &str, driver: &'static str, config: &Value) -> Result<Self> {
         let directory = scene.path().join("docker");
         std::fs::create_dir_all(&directory)?;
-        let config = directory.join("daemon.json");
-        let key = directory.join("key.json");
-        std::fs::write(
-            &config,
-            serde_json::json!({"deprecated-key-path": key}).to_string(),
-        )?;
+        std::fs::write(directory.join("daemon.json"), config.to_string())?;
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--propagation", "private", "sh", "-c", START, "sh"])
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
-            .args(["--storage-driver", driver]);
+            .args(["--mount", "--propagation", "private", "sh", "-c", START, daemon])
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
         for (flag, name) in [
             ("--config-file", "daemon.json"),
             ("--data-root", "data"),

@@ -22,7 +22,7 @@ pub(super) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 pub(super) static PROCESSES: RingBuf = RingBuf::with_byte_size(PROCESS_RING_BYTES, 0);
 
-/// A bit for each inode in `SENSITIVE`, `ROOTS` and `BLOCK_DEVICES`: what has none is in none of them.
+/// A bit for each inode number in `SENSITIVE`, `ROOTS` and `BLOCK_DEVICES`: what has none is in none of them.
 #[map]
 static FILTER: Array<u64> = Array::with_max_entries(FILTER_BITS / 64, 0);
 
@@ -131,10 +131,10 @@ pub(super) struct Repeat {
     pub(super) uid: u32,
 }
 
-/// Whether the inode may be in `SENSITIVE`, `ROOTS` or `BLOCK_DEVICES`; if not, it is in none of them.
+/// Whether an inode of this number may be in `SENSITIVE`, `ROOTS` or `BLOCK_DEVICES`; if not, it is in none of them.
 #[inline(always)]
-pub(super) fn may_be_watched(key: InodeKey) -> bool {
-    let bit = filter_bit(key);
+pub(super) fn may_be_watched(ino: u64) -> bool {
+    let bit = filter_bit(ino);
     let Some(word) = FILTER.get_ptr(bit >> 6) else {
         return true;
     };

@@ -274,7 +274,7 @@ type Filter = BTreeMap<u32, u64>;
 fn filter(set: &WatchSet) -> Filter {
     let mut words = Filter::new();
     for key in set.keys() {
-        let bit = filter_bit(InodeKey::new(key.dev.0, key.ino));
+        let bit = filter_bit(key.ino);
         debug_assert!(bit < FILTER_BITS, "the filter has no such bit");
         *words.entry(bit / 64).or_default() |= 1 << (bit % 64);
     }

@@ -5,10 +5,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::coverage::{self, Lines};
-use super::machines::{Machine, machines};
+use super::machines::{Machine, machines, side_by_side};
 use super::outcome::{Outcome, Reader};
 use super::{Context, skips};
 use crate::say;
@@ -31,19 +31,26 @@ pub(super) const INSIDE: &str = "/bin/kernel";
 
 pub(super) fn run(context: &Context<'_>) -> Result<Outcome> {
     let programs = programs::build(context.workspace)?;
-    let mut total = Outcome::default();
-    for machine in machines(context.options.full) {
+    let full = context.options.full;
+    let ran = side_by_side(machines(full), |machine| {
         let mut test = vec![INSIDE, "--test-threads=1"];
-        if !context.options.full {
+        if !full {
             test.extend(ONLY_HERE);
             if !machine.is_the_one() {
                 test.extend(ONLY_IN_ONE);
             }
         }
         let ran = tests_in(context, machine, &programs, &[], &test)?;
-        let outcome = ran.reader.finish(ran.well).with_context(|| machine.name())?;
         coverage::keep(context, machine.tier, machine.kernel, &ran.cells)?;
-        total.add(outcome);
+        ran.reader.finish(ran.well)
+    });
+    let mut total = Outcome::default();
+    for (machine, outcome) in ran {
+        // One machine that broke hides nothing of the others.
+        total.add(outcome.unwrap_or_else(|error| {
+            say::progress(&format!("{}: {error:#}", machine.name()));
+            Outcome::failed(1)
+        }));
     }
     Ok(total)
 }
@@ -78,6 +85,7 @@ pub(super) fn tests_in(
         timeout: TIMEOUT_SECONDS,
         ..vm::Options::new(machine.kernel, command)
     };
+    let label = machine.label();
     let mut reader = Reader::default();
     let mut skipped = Vec::new();
     let mut cells = Lines::default();
@@ -87,7 +95,7 @@ pub(super) fn tests_in(
         if let Some(cell) = line.strip_prefix("cell\t") {
             return cells.push(cell);
         }
-        say::progress(line);
+        say::progress(&format!("{label} {line}"));
         match line.strip_prefix("skip\t") {
             Some(skip) => skipped.push(skip.to_owned()),
             None => reader.line(line),

@@ -13,6 +13,8 @@ mod qemu;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -112,14 +114,7 @@ pub(crate) fn boot(
     ours: &[(PathBuf, String)],
     on_line: &mut dyn FnMut(&[u8]),
 ) -> Result<u8> {
-    apt::install(&[
-        "qemu-system-x86",
-        "busybox-static",
-        "e2fsprogs",
-        "xz-utils",
-        "binutils",
-    ])?;
-    let kernel = kernel::fetch(workspace, options.kernel)?;
+    let kernel = prepare(workspace, options.kernel)?;
     let begun = Instant::now();
     let folder = RunFolder::create(workspace)?;
     // Nothing the command prints can be this by chance.
@@ -162,6 +157,20 @@ pub(crate) fn boot(
         options.kernel.name()
     ));
     Ok(status)
+}
+
+/// What every machine needs of this host; one at a time, since machines may be started side by side.
+fn prepare(workspace: &Workspace, kernel: Kernel) -> Result<kernel::Unpacked> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    apt::install(&[
+        "qemu-system-x86",
+        "busybox-static",
+        "e2fsprogs",
+        "xz-utils",
+        "binutils",
+    ])?;
+    kernel::fetch(workspace, kernel)
 }
 
 fn run_patiently(machine: &qemu::Machine<'_>, on_line: &mut dyn FnMut(&[u8])) -> Result<u8> {
@@ -209,10 +218,12 @@ struct RunFolder(PathBuf);
 
 impl RunFolder {
     fn create(workspace: &Workspace) -> Result<Self> {
-        let folder = workspace
-            .target
-            .join("vm")
-            .join(format!("run-{}", std::process::id()));
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let folder = workspace.target.join("vm").join(format!(
+            "run-{}-{}",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        ));
         files::empty_folder(&folder)?;
         Ok(Self(folder))
     }

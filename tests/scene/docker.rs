@@ -17,13 +17,19 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// What a Docker of tests needs.
 pub const DOCKER: [&str; 4] = ["dockerd", "containerd", "runc", "unshare"];
 
-/// `$@` is what the daemon is started with.
-const START: &str = "mount -t tmpfs tmpfs /run && exec dockerd \"$@\"";
+/// `$@` is what the daemon is started with. The user that containers are remapped to exists in the daemon's mount namespace
+/// alone.
+const START: &str = "mount -t tmpfs tmpfs /run && for name in passwd group subuid subgid; do \
+     if [ -e \"$USERS/$name\" ]; then mount --bind \"$USERS/$name\" \"/etc/$name\"; fi; done && exec dockerd \"$@\"";
+
+/// Who root of a remapped container is.
+pub const REMAPPED: u32 = 44_300_000;
 
 /// A running daemon.
 #[derive(Debug)]
 pub struct Docker {
     client: Client,
+    root: PathBuf,
     driver: &'static str,
     #[expect(dead_code, reason = "ends with the value")]
     process: Process,
@@ -32,6 +38,29 @@ pub struct Docker {
 impl Docker {
     /// Starts a daemon with a graph driver in the scene's directory.
     pub fn start(scene: &Scene, driver: &'static str) -> Result<Self> {
+        Self::start_with(scene, driver, &[])
+    }
+
+    /// The same with `userns-remap`: root of a container is [`REMAPPED`] on the host.
+    pub fn start_remapped(scene: &Scene, driver: &'static str) -> Result<Self> {
+        let users = scene.path().join("users");
+        std::fs::create_dir_all(&users)?;
+        let range = format!("remapped:{REMAPPED}:65536\n");
+        for (name, text) in [
+            (
+                "passwd",
+                "root:x:0:0::/root:/bin/sh\nremapped:x:44003:44003::/:/bin/false\n",
+            ),
+            ("group", "root:x:0:\nremapped:x:44003:\n"),
+            ("subuid", &range),
+            ("subgid", &range),
+        ] {
+            std::fs::write(users.join(name), text)?;
+        }
+        Self::start_with(scene, driver, &["--userns-remap", "remapped"])
+    }
+
+    fn start_with(scene: &Scene, driver: &'static str, more: &[&str]) -> Result<Self> {
         let directory = scene.path().join("docker");
         std::fs::create_dir_all(&directory)?;
         let config = directory.join("daemon.json");
@@ -44,7 +73,9 @@ impl Docker {
         command
             .args(["--mount", "--propagation", "private", "sh", "-c", START, "sh"])
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
-            .args(["--storage-driver", driver]);
+            .args(["--storage-driver", driver])
+            .args(more)
+            .env("USERS", scene.path().join("users"));
         for (flag, name) in [
             ("--config-file", "daemon.json"),
             ("--data-root", "data"),
@@ -59,16 +90,19 @@ impl Docker {
         let mut process = Process::start(&mut command, &directory.join("log"))?;
         let client = Client { directory };
         process.wait_until("dockerd answers", DEADLINE, || client.run(&["version"]).ok())?;
+        let remapped = format!("{REMAPPED}.{REMAPPED}");
+        let below = if more.is_empty() { "" } else { &remapped };
         Ok(Self {
+            root: client.directory.join("data").join(below),
             client,
             driver,
             process,
         })
     }
 
-    /// The data root.
+    /// The data root, of a remapped daemon the one that it makes in it.
     pub fn root(&self) -> PathBuf {
-        self.client.directory.join("data")
+        self.root.clone()
     }
 
     /// Runs the client; what it printed, without the line's end.

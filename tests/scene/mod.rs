@@ -17,7 +17,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
-pub use docker::{DOCKER, Docker};
+pub use docker::{DOCKER, Docker, REMAPPED};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Where the key lies in layer 1.

@@ -4,6 +4,7 @@
 //! Invariant: pure, bounded, and nothing vanishes: each access is forwarded, filtered for a named reason, or parked
 //! until a snapshot or its deadline forwards it. The first of its kind goes out at once. Called by the event plane.
 
+mod attributed;
 mod parking;
 mod repeats;
 mod settings;
@@ -12,11 +13,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::attribute::{Unattributed, attribute};
+use crate::attribute::Unattributed;
 use crate::counts::StageCounts;
 use crate::judge;
 use crate::knowledge::Knowledge;
-use crate::model::{Access, Assessment, Attribution, Operation, Severity, Sighting, Via, WatchMatch};
+use crate::model::{
+    Access, Assessment, Attribution, Operation, Sanction, Severity, Sighting, Via, WatchMatch,
+};
+use attributed::Attributed;
 use parking::{Parked, Parking};
 use repeats::{RepeatKey, Repeats};
 pub use settings::PlaneSettings;
@@ -36,25 +40,37 @@ impl Correlated {
     /// Whether a secret was touched: by what the scan found, or by what the kernel was told to watch when the
     /// snapshot no longer knows it.
     pub fn is_sensitive(&self) -> bool {
-        match &self.assessment.attribution {
-            _ if self.is_raw_device() => false,
-            Some(attribution) => !attribution.findings.is_empty(),
-            None => self.assessment.sighting.access.matched == WatchMatch::File,
-        }
+        is_sensitive(
+            &self.assessment.sighting.access,
+            self.assessment.attribution.as_ref(),
+        )
     }
-}
 
-impl Correlated {
     /// Whether a device or image file under a store was opened.
     pub fn is_raw_device(&self) -> bool {
         self.assessment.sighting.access.operation == Operation::OpenDevice
     }
 }
 
+fn is_sensitive(access: &Access, attribution: Option<&Attribution>) -> bool {
+    match attribution {
+        _ if access.operation == Operation::OpenDevice => false,
+        Some(attribution) => !attribution.findings.is_empty(),
+        None => access.matched == WatchMatch::File,
+    }
+}
+
 /// What is to be done with an access that need not wait.
 enum Verdict {
-    Forward(Box<Correlated>),
+    Forward(Judged),
     Filter(&'static str),
+}
+
+/// What goes to `decide` with an access, if it is no repeat.
+struct Judged {
+    attribution: Option<Arc<Attribution>>,
+    sanction: Option<Sanction>,
+    unknown: Option<Unattributed>,
 }
 
 /// See the module.
@@ -64,6 +80,7 @@ pub struct Correlator {
     knowledge: Arc<Knowledge>,
     /// The snapshot before: the kernel's watches may be a little behind the newest.
     previous: Arc<Knowledge>,
+    attributed: Attributed,
     parking: Parking,
     repeats: Repeats,
 }
@@ -75,6 +92,7 @@ impl Correlator {
             verbose: settings.verbose,
             knowledge: Arc::default(),
             previous: Arc::default(),
+            attributed: Attributed::default(),
             parking: Parking::new(settings.parked_max, settings.park_seconds),
             repeats: Repeats::new(settings.repeats_max, settings.repeat_seconds),
         }
@@ -102,7 +120,7 @@ impl Correlator {
                     .filter_map(|one| self.give_up(one, "parking-full", now, counts))
                     .collect()
             }
-            Ok(verdict) => self.settle(verdict, now, counts).into_iter().collect(),
+            Ok(verdict) => self.settle(verdict, sighting, now, counts).into_iter().collect(),
         }
     }
 
@@ -117,6 +135,7 @@ impl Correlator {
             return Vec::new();
         }
         self.previous = std::mem::replace(&mut self.knowledge, knowledge);
+        self.attributed.forget();
         let mut out = Vec::new();
         for mut parked in self.parking.take_all() {
             match self.judge(&parked.sighting) {
@@ -126,7 +145,7 @@ impl Correlator {
                 }
                 Ok(verdict) => {
                     *counts.unparked.entry("resolved").or_default() += 1;
-                    out.extend(self.settle(verdict, now, counts));
+                    out.extend(self.settle(verdict, parked.sighting, now, counts));
                 }
             }
         }
@@ -155,7 +174,7 @@ impl Correlator {
     }
 
     /// What is to be done with an access, or why it has to wait.
-    fn judge(&self, sighting: &Sighting) -> Result<Verdict, Unattributed> {
+    fn judge(&mut self, sighting: &Sighting) -> Result<Verdict, Unattributed> {
         let access = &sighting.access;
         if access.operation == Operation::OpenDevice {
             return Ok(self.judge_device(sighting));
@@ -164,7 +183,8 @@ impl Correlator {
             return Ok(Verdict::Filter("not-a-file"));
         }
         let attributed = self.attribute(access);
-        let sanction = judge::sanction(sighting, attributed.as_ref().ok(), &self.knowledge);
+        let found = attributed.as_ref().ok().map(Arc::as_ref);
+        let sanction = judge::sanction(sighting, found, &self.knowledge);
         if let Some(sanction) = sanction.filter(|_| !self.verbose) {
             return Ok(Verdict::Filter(sanction.as_str()));
         }
@@ -174,35 +194,31 @@ impl Correlator {
                 return Err(Unattributed::NotScanned);
             }
         }
-        let ordinary = attributed.as_ref().is_ok_and(|found| found.findings.is_empty());
+        let ordinary = found.is_some_and(|found| found.findings.is_empty());
         if ordinary && access.via == Via::Overlay && !self.verbose {
             return Ok(Verdict::Filter("ordinary-content"));
         }
-        Ok(Verdict::Forward(Box::new(Correlated {
-            assessment: assess(sighting.clone(), attributed.ok(), sanction),
+        Ok(Verdict::Forward(Judged {
+            attribution: attributed.ok(),
+            sanction,
             unknown: None,
-            count: 1,
-        })))
+        }))
     }
 
     /// A device belongs to no layer and waits for no scan.
     fn judge_device(&self, sighting: &Sighting) -> Verdict {
         match judge::sanction(sighting, None, &self.knowledge) {
             Some(sanction) if !self.verbose => Verdict::Filter(sanction.as_str()),
-            sanction => Verdict::Forward(Box::new(Correlated {
-                assessment: assess(sighting.clone(), None, sanction),
+            sanction => Verdict::Forward(Judged {
+                attribution: None,
+                sanction,
                 unknown: None,
-                count: 1,
-            })),
+            }),
         }
     }
 
-    /// By the newest snapshot; a watched file that it no longer has is looked up in the one before.
-    fn attribute(&self, access: &Access) -> Result<Attribution, Unattributed> {
-        attribute(access, &self.knowledge).or_else(|reason| match access.matched {
-            WatchMatch::File => attribute(access, &self.previous).map_err(|_older| reason),
-            WatchMatch::Directory => Err(reason),
-        })
+    fn attribute(&mut self, access: &Access) -> Result<Arc<Attribution>, Unattributed> {
+        self.attributed.of(access, &self.knowledge, &self.previous)
     }
 
     fn give_up(
@@ -213,22 +229,34 @@ impl Correlator {
         counts: &mut StageCounts,
     ) -> Option<Correlated> {
         *counts.unparked.entry(outcome).or_default() += 1;
-        let attribution = self.attribute(&parked.sighting.access).ok();
-        let correlated = Correlated {
-            assessment: assess(parked.sighting, attribution, None),
+        let judged = Judged {
+            attribution: self.attribute(&parked.sighting.access).ok(),
+            sanction: None,
             unknown: Some(parked.reason),
-            count: 1,
         };
-        self.settle(Verdict::Forward(Box::new(correlated)), now, counts)
+        self.settle(Verdict::Forward(judged), parked.sighting, now, counts)
     }
 
-    fn settle(&mut self, verdict: Verdict, now: Timestamp, counts: &mut StageCounts) -> Option<Correlated> {
+    fn settle(
+        &mut self,
+        verdict: Verdict,
+        sighting: Sighting,
+        now: Timestamp,
+        counts: &mut StageCounts,
+    ) -> Option<Correlated> {
         let reason = match verdict {
-            Verdict::Forward(correlated) => {
-                let key = RepeatKey::of(&correlated);
-                if self.repeats.is_first(key, &correlated, now) {
+            Verdict::Forward(judged) => {
+                let key = RepeatKey::of(&sighting, &judged);
+                if !self.repeats.is_repeat(&key, sighting.access.time) {
                     counts.correlate.forwarded += 1;
-                    return Some(*correlated);
+                    let attribution = judged.attribution.map(Arc::unwrap_or_clone);
+                    let correlated = Correlated {
+                        assessment: assess(sighting, attribution, judged.sanction),
+                        unknown: judged.unknown,
+                        count: 1,
+                    };
+                    self.repeats.begin(key, &correlated, now);
+                    return Some(correlated);
                 }
                 "repeat"
             }
@@ -246,11 +274,7 @@ fn is_file(access: &Access) -> bool {
     matches!(access.mode & TYPE, REGULAR | 0)
 }
 
-fn assess(
-    sighting: Sighting,
-    attribution: Option<Attribution>,
-    sanction: Option<crate::model::Sanction>,
-) -> Assessment {
+fn assess(sighting: Sighting, attribution: Option<Attribution>, sanction: Option<Sanction>) -> Assessment {
     let findings = attribution.iter().flat_map(|found| &found.findings);
     let severity = findings
         .map(|finding| finding.severity)

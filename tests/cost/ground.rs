@@ -59,6 +59,8 @@ impl Ground {
         ];
         let store = Store::write(&directory.path().join("store"), &files)?;
         fs::write(directory.path().join("file"), padded(String::new()))?;
+        fs::create_dir(directory.path().join("beside"))?;
+        fs::write(directory.path().join("beside/file"), padded(String::new()))?;
         fs::write(elsewhere.path().join("file"), padded(String::new()))?;
         let ground = Self {
             directory,
@@ -99,7 +101,12 @@ impl Ground {
         let outside = self.elsewhere.path().join("file");
         let opens = [
             (rows::ELSEWHERE, outside.clone(), false),
-            (rows::BESIDE, self.directory.path().join("file"), false),
+            (rows::BESIDE, self.directory.path().join("beside/file"), false),
+            (
+                "open+close: unrelated file in a directory above the store",
+                self.directory.path().join("file"),
+                false,
+            ),
             (rows::CONTAINED, Path::new("/").join(ORDINARY), true),
             (
                 "open+close: ordinary file of a layer",

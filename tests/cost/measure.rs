@@ -52,7 +52,10 @@ pub(crate) fn run(plan: &Plan) -> Result<Report> {
             ));
             let directory = ground.directory.path().join(format!("run-{round}-{number}"));
             match once(plan, &ground, kind, &directory, &operations, &mut workers) {
-                Ok(costs) => contender.rounds.push(costs),
+                Ok(costs) => {
+                    say(&format!("{costs:.0?}"));
+                    contender.rounds.push(costs);
+                }
                 Err(error) => contender.refused = Some(one_line(&error)),
             }
         }

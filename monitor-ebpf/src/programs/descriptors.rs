@@ -3,11 +3,11 @@
 //! Invariant: bounded; what lies beyond the bound is counted.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use layerwatch_ebpf::{Offsets, hooks, kinds};
+use layerwatch_ebpf::{InodeKey, Offsets, hooks, kinds};
 
 use super::calls::{EXECUTES, RECEIVES};
 use super::fields::{Direct, Load, Probe, offset};
-use super::maps::{count, counters, may_be_watched, may_be_watched_device};
+use super::maps::{count, counters, may_be_watched};
 use super::{device, overlay, places, report, task};
 
 /// Most descriptors that are looked at.
@@ -56,9 +56,12 @@ unsafe fn may_be_of_interest(file: *const u8) -> bool {
         let inode = Probe::pointer(file, offset!(file_inode));
         let sb = Probe::pointer(inode, offset!(inode_sb));
         let magic = Probe::load::<u64>(sb, offset!(sb_magic));
+        let ino = Probe::load(inode, offset!(inode_ino));
         magic == overlay::MAGIC
-            || (may_be_watched(Probe::load(inode, offset!(inode_ino)))
-                && may_be_watched_device(device::device_of_kind::<Probe>(inode, sb, magic)))
+            || may_be_watched(InodeKey::new(
+                device::device_of_kind::<Probe>(inode, sb, magic),
+                ino,
+            ))
     }
 }
 

@@ -90,7 +90,7 @@ pub(super) unsafe fn judge<L: Load>(opened: &Opened, is_block_device: bool) -> J
         } else {
             InodeKey::new(opened.dev, L::load(opened.inode, offset!(inode_ino)))
         };
-        if may_be_watched(key.ino) {
+        if may_be_watched(key) {
             if let Some(watch) = SENSITIVE.get_ptr(&key) {
                 finding::<L>(opened, key, *watch, counters);
                 return Judged::Done;

@@ -7,7 +7,9 @@ use layerwatch_ebpf::{InodeKey, flags, hooks, kinds, watch_flags};
 
 use super::emit::{self, Match};
 use super::fields::{Load, Probe, offset, scalar};
-use super::maps::{Outer, ROOTS, count, counters, may_be_watched, may_be_watched_device};
+use super::maps::{
+    Outer, ROOTS, count, counters, may_be_watched, may_be_watched_device, may_be_watched_number,
+};
 use super::open::{self, Judged, Opened};
 use super::{device, overlay, report};
 
@@ -74,7 +76,7 @@ pub(super) unsafe fn renamed<L: Load>(
         count(&raw mut (*counters).seen);
         let dev = device::device::<L>(directory, L::pointer(directory, offset!(inode_sb)));
         let key = InodeKey::new(dev, L::load(directory, offset!(inode_ino)));
-        let watch = if may_be_watched(key.ino) {
+        let watch = if may_be_watched(key) {
             ROOTS.get_ptr(&key)
         } else {
             None
@@ -117,15 +119,15 @@ pub(super) unsafe fn used<L: Load>(place: u16, kind: u16, file: *const u8, resol
     unsafe {
         // Reads are many: that one is of no interest is told by the inode's number alone, nearly always.
         let inode = L::pointer(file, offset!(file_inode));
-        let may_be = may_be_watched(L::load(inode, offset!(inode_ino)));
+        let ino = L::load(inode, offset!(inode_ino));
+        let may_be = may_be_watched_number(ino);
         if !may_be && !resolves {
             return;
         }
         let sb = L::pointer(inode, offset!(inode_sb));
         let magic = L::load::<u64>(sb, offset!(sb_magic));
-        if (may_be && may_be_watched_device(device::device_of_kind::<L>(inode, sb, magic)))
-            || (resolves && magic == overlay::MAGIC)
-        {
+        let device = || device::device_of_kind::<L>(inode, sb, magic);
+        if (may_be && may_be_watched(InodeKey::new(device(), ino))) || (resolves && magic == overlay::MAGIC) {
             report::used(scalar(file), place, kind);
         }
     }

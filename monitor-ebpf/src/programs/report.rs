@@ -161,7 +161,7 @@ pub(super) fn used(file: u64, place: u16, kind: u16) {
 /// Whether a use is to be reported; counted if not.
 #[inline(always)]
 unsafe fn admits(file: *const u8, found: &mut Match, backing: bool, counters: *mut Counters) -> bool {
-    if !may_be_watched(found.file.ino) {
+    if !may_be_watched(found.file) {
         return false;
     }
     // SAFETY: every load is fault-safe; `counters` is this processor's value.

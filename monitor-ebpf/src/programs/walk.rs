@@ -60,8 +60,9 @@ pub(super) unsafe fn to_watched_directory<L: Load>(start: *const u8, dev: u32, t
             }
             (parent, L::load::<u64>(inode, offset!(inode_ino)))
         };
-        if may_be_watched(ino)
-            && let Some(watch) = ROOTS.get_ptr(&InodeKey::new(dev, ino))
+        let key = InodeKey::new(dev, ino);
+        if may_be_watched(key)
+            && let Some(watch) = ROOTS.get_ptr(&key)
         {
             walk.end = End::Met;
             walk.depth = depth;

@@ -11,7 +11,7 @@ use layerwatch_tests::cost::{Plan, Report, Unit};
 use super::{KernelOptions, page, peers, tables};
 use crate::vm::kernel::Kernel;
 use crate::workspace::Workspace;
-use crate::{build, process, say, setup, vm};
+use crate::{build, files, process, say, setup, vm};
 
 /// The measuring program.
 const COST: &str = "layerwatch-cost";
@@ -99,7 +99,7 @@ fn in_machine(
     let plan = Plan {
         agent: "/bin/layerwatch".into(),
         peers: "/share".into(),
-        idle: format!("/bin/{IDLE}").into(),
+        idle: format!("/share/{IDLE}").into(),
         idle_tiers: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         tiers: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         audit: true,
@@ -119,10 +119,11 @@ fn in_machine(
         count_instructions: true,
         ..vm::Options::new(kernel, words.to_vec())
     };
+    // What goes under /bin there is a program of this machine.
+    files::write_if_changed(&programs.peers.join(IDLE), &files::read(&programs.idle)?)?;
     let inside = [
         (programs.agent.clone(), "layerwatch".to_owned()),
         (programs.cost.clone(), COST.to_owned()),
-        (programs.idle.clone(), IDLE.to_owned()),
     ];
     let mut report = None;
     let status = vm::boot(workspace, &options, &inside, &mut |line| {

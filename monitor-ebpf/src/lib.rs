@@ -68,13 +68,16 @@ pub mod watch_flags {
     pub const INDEX: u32 = 1 << 3;
     /// A storage root.
     pub const STORE: u32 = 1 << 4;
+    /// The socket of a container engine: connections to it are reported.
+    pub const SOCKET: u32 = 1 << 5;
 }
 
 /// Counters of a place, value of the per-processor array `COUNTERS`, index = a constant of [`hooks`].
 ///
-/// An open is seen on a device with a watch on it, or of a block device: the others cost next to nothing, and so have no
-/// counter. `seen = matched + ignored` and `matched = emitted + repeated + ring_full + own`. Reads, maps and descriptors are
-/// seen once [`number_bit`] lets them through: the others cost nothing but that test, and so no counter either.
+/// An open is seen on a device with a watch on it, or of a block device, and a connection to a watched socket: the others
+/// cost next to nothing, and so have no counter. `seen = matched + ignored` and
+/// `matched = emitted + repeated + ring_full + own`. Reads, maps and descriptors are seen once [`number_bit`] lets them
+/// through: the others cost nothing but that test, and so no counter either.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Pod, Zeroable)]
 pub struct Counters {
@@ -117,6 +120,8 @@ pub const fn inode_bit(key: InodeKey) -> u32 {
 
 /// How many block devices and backing files `BLOCK_DEVICES` holds.
 pub const BLOCK_DEVICES_CAPACITY: u32 = 4096;
+/// How many sockets `SOCKETS` holds.
+pub const SOCKETS_CAPACITY: u32 = 256;
 /// How many hooks `COUNTERS` has room for.
 pub const HOOKS: u32 = 16;
 /// How many inodes `SENSITIVE` holds.

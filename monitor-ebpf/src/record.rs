@@ -37,6 +37,8 @@ pub mod kinds {
     pub const HOLD_FINDING: u16 = 9;
     /// A watched block device, or the backing file of one, was opened; `watch` is the device with inode 0, or the file.
     pub const OPEN_DEVICE: u16 = 10;
+    /// A connection to a container engine's socket was made; `file` is the socket's.
+    pub const CONNECT: u16 = 11;
 }
 
 /// Where it was seen, whatever program stands there on the tier in use; `Record::hook` and index of the counters.
@@ -57,6 +59,8 @@ pub mod hooks {
     pub const DESCRIPTORS: u16 = 6;
     /// A process begins, executes a program or ends.
     pub const PROCESS: u16 = 7;
+    /// A stream is connected to a socket of the file system.
+    pub const CONNECT: u16 = 8;
 }
 
 /// Bits of `Record::flags`.

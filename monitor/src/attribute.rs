@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::knowledge::{Knowledge, KnownFinding, image_report};
+use crate::knowledge::{Knowledge, KnownBlob, KnownFinding, image_report};
 use crate::model::{Access, Attribution, Image, Layer, LayerKey, Place, StoreId, WatchMatch};
 
 /// Why an access has no attribution.
@@ -34,6 +34,7 @@ impl Unattributed {
 pub fn attribute(access: &Access, knowledge: &Knowledge) -> Result<Attribution, Unattributed> {
     by_findings(access, knowledge)
         .or_else(|| by_config(access, knowledge))
+        .or_else(|| by_blob(access, knowledge))
         .or_else(|| by_directory(access, knowledge))
         .ok_or(match access.matched {
             WatchMatch::File => Unattributed::NoStoreFile,
@@ -90,6 +91,27 @@ fn by_config(access: &Access, knowledge: &Knowledge) -> Option<Attribution> {
     })
 }
 
+/// The findings of the layer that the file is the blob of, worst first.
+fn by_blob(access: &Access, knowledge: &Knowledge) -> Option<Attribution> {
+    let blobs: Vec<&KnownBlob> = knowledge.blobs_of(access.file).collect();
+    let first = blobs.first()?;
+    let layer = knowledge.layer(&first.layer)?;
+    let mut images: Vec<&Image> = Vec::new();
+    for image in blobs.iter().flat_map(|blob| knowledge.images_of(&blob.layer)) {
+        if !images.iter().any(|one| one.id == image.id) {
+            images.push(image);
+        }
+    }
+    let mut known: Vec<&KnownFinding> = knowledge.findings_in(&first.layer).collect();
+    known.sort_by_key(|one| std::cmp::Reverse(rank(one)));
+    let mut attribution = describe(layer, &images, None, knowledge)?;
+    attribution.shadowed = known.iter().all(|one| knowledge.is_shadowed(one));
+    attribution.exposure.clone_from(&first.exposure);
+    attribution.scanned = true;
+    attribution.findings = known.iter().map(|one| one.finding.clone()).collect();
+    Some(attribution)
+}
+
 /// The layer whose content directory the kernel met above the file, or whose way the path names below a directory of
 /// its store.
 fn by_directory(access: &Access, knowledge: &Knowledge) -> Option<Attribution> {
@@ -100,8 +122,8 @@ fn by_directory(access: &Access, knowledge: &Knowledge) -> Option<Attribution> {
         let path = path_in(&layer.key.store, access, knowledge).filter(|(found, _)| found.key == layer.key);
         (layer, path.map(|(_, path)| path))
     } else {
-        let store = knowledge.store_of_directory(access.watch)?;
-        let (layer, path) = path_in(&store.id, access, knowledge)?;
+        let mut stores = knowledge.stores_of_directory(access.watch);
+        let (layer, path) = stores.find_map(|store| path_in(&store.id, access, knowledge))?;
         (layer, Some(path))
     };
     let images: Vec<&Image> = knowledge.images_of(&layer.key).collect();
@@ -197,6 +219,7 @@ mod tests {
             |s| s.path("/etc/passwd"),
             Ok(("l1", Some("etc/key.pem"), 1, false, true)),
         );
+        check("a layer's blob", Scene::blob, Ok(("l1", None, 1, false, true)));
         check(
             "hidden in one of two images",
             |s| s.shadow("i1"),

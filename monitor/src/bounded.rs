@@ -59,15 +59,40 @@ impl BoundedError {
 ///
 /// Opened without blocking and never as a controlling terminal, so that a FIFO or a tty in a store cannot hold the agent.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, BoundedError> {
-    let file = std::fs::OpenOptions::new()
+    let file = open(path).map_err(|source| BoundedError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    read_file(&file, path, limit)
+}
+
+/// The same of a regular file: an empty FIFO or a device in its place is an error, and so is a link that leads nowhere.
+pub fn read_regular(path: &Path, limit: u64) -> Result<Vec<u8>, BoundedError> {
+    let regular = |file: File| {
+        let is_regular = file.metadata()?.is_file();
+        is_regular
+            .then_some(file)
+            .ok_or_else(|| std::io::Error::other("not a regular file"))
+    };
+    let file = open(path).and_then(regular).map_err(|source| {
+        let is_link = source.kind() == std::io::ErrorKind::NotFound && path.symlink_metadata().is_ok();
+        BoundedError::Open {
+            path: path.to_owned(),
+            source: if is_link {
+                std::io::Error::other("the link leads nowhere")
+            } else {
+                source
+            },
+        }
+    })?;
+    read_file(&file, path, limit)
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(nonblocking_flags())
         .open(path)
-        .map_err(|source| BoundedError::Open {
-            path: path.to_owned(),
-            source,
-        })?;
-    read_file(&file, path, limit)
 }
 
 /// Reads the whole of an open file; `path` only names it in errors.

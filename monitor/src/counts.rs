@@ -84,6 +84,8 @@ pub struct StageCounts {
     pub decide: Flow,
     /// How parked accesses ended, by outcome; parts of `correlate`, told apart for metrics.
     pub unparked: BTreeMap<&'static str, u64>,
+    /// Connections to engine sockets by others than root, whatever became of them.
+    pub asked: u64,
 }
 
 impl StageCounts {

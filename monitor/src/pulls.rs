@@ -58,7 +58,7 @@ impl PullJoin {
 
     /// The report of an arrival, with the process that last changed the store's index before it was read.
     pub fn report(&self, arrival: &Arrival, knowledge: &Knowledge) -> PullReport {
-        let committer = self.committer(arrival);
+        let committer = self.committer(arrival, knowledge);
         let image = &arrival.image;
         PullReport {
             time: arrival.time,
@@ -78,10 +78,18 @@ impl PullJoin {
         }
     }
 
-    fn committer(&self, arrival: &Arrival) -> Option<&Sighting> {
+    fn committer(&self, arrival: &Arrival, knowledge: &Knowledge) -> Option<&Sighting> {
+        // containerd's namespaces share their directories, and a store may be younger than the sign of its first image.
+        let shows = |signal: &PullSignal| {
+            signal.store == arrival.image.store
+                || knowledge.store(&arrival.image.store).is_some_and(|store| {
+                    let mut directories = store.index_directories.iter();
+                    directories.any(|(_, key)| *key == signal.sighting.access.watch)
+                })
+        };
         let fits = |signal: &&PullSignal| {
             let age = arrival.time.duration_since(signal.sighting.access.time) + CLOCK_SKEW;
-            signal.store == arrival.image.store && !age.is_negative() && age <= SIGNAL_AGE
+            shows(signal) && !age.is_negative() && age <= SIGNAL_AGE
         };
         let newest = self
             .recent

@@ -176,7 +176,9 @@ fn exposed(kind: AlertKind) -> RecordKind {
 
 fn of_kind(kind: AlertKind) -> RecordKind {
     match kind {
-        AlertKind::SensitiveLayerRead | AlertKind::ForeignStoreRead => RecordKind::Alert(read(kind)),
+        AlertKind::SensitiveLayerRead | AlertKind::ForeignStoreRead | AlertKind::CacheApiAccess => {
+            RecordKind::Alert(read(kind))
+        }
         AlertKind::ForeignContainerRead => RecordKind::Alert(Alert {
             container: Some(container()),
             ..read(kind)

@@ -23,6 +23,8 @@ mod loss;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod tiers;
 #[cfg(test)]
 mod uses;

@@ -1,7 +1,7 @@
 //! The reader: one process that gets at one file in one of the ways that the coverage table names, and prints what it read.
 //!
 //! Called by `tests/kernel/coverage` as root with the way, the layer's directory, the file, and a directory of its own to
-//! work in. It gives its rights up itself, at the point that the way is about, and reads as [`user::READER`]. Exit status:
+//! work in; by `tests/kernel/sockets` with `connect`, a way and a socket. It gives its rights up itself, at the point that the way is about, and reads as [`user::READER`]. Exit status:
 //! 0 done, 77 this kernel has no such way (the reason is on stderr), 1 it should have worked and did not.
 #![expect(
     unsafe_code,
@@ -17,6 +17,7 @@ mod noise;
 mod opens;
 mod reads;
 mod ring;
+mod sockets;
 mod uring;
 mod user;
 
@@ -100,6 +101,13 @@ fn act() -> Result<Vec<u8>> {
         }
         descriptors::EXECUTED => {
             return descriptors::executed(&arguments.next().context("which descriptor?")?);
+        }
+        "connect" => {
+            let way = arguments.next().context("which way to connect?")?;
+            let socket = arguments.next().context("no socket")?;
+            let known = sockets::WAYS.iter().find(|(known, _)| way == **known);
+            let (_, connect) = known.with_context(|| format!("{} is no way to connect", way.display()))?;
+            return connect(&PathBuf::from(socket)).map(|()| Vec::new());
         }
         _ => {}
     }

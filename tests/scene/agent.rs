@@ -54,8 +54,13 @@ impl Agent {
 
     /// The same on a Docker's data root.
     pub fn start_on_docker(scene: &Scene, docker: &Docker, arguments: &[&str]) -> Result<Self> {
+        Self::start_on_root(scene, &docker.root(), arguments)
+    }
+
+    /// The same on an engine's root.
+    pub fn start_on_root(scene: &Scene, root: &Path, arguments: &[&str]) -> Result<Self> {
         let directory = scene.path().join("agent");
-        Self::start_on(&Self::binary()?, &docker.root(), &directory, &["run"], arguments)
+        Self::start_on(&Self::binary()?, root, &directory, &["run"], arguments)
     }
 
     /// The same for any store, directory and verb.

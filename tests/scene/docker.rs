@@ -3,6 +3,7 @@
 //! Invariant: it runs in a mount namespace of its own, so that its mounts go with it, and with an empty `/run`, so that
 //! it starts its own containerd and leaves nothing there; it has no network. Used by the integration tests.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -16,6 +17,9 @@ const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What a Docker of tests needs.
 pub const DOCKER: [&str; 4] = ["dockerd", "containerd", "runc", "unshare"];
+
+/// In the daemon's directory; engines' sockets are known by their names.
+const SOCKET: &str = "docker.sock";
 
 /// `$@` is what the daemon is started with. The user that containers are remapped to exists in the daemon's mount namespace
 /// alone.
@@ -86,7 +90,7 @@ impl Docker {
         }
         command
             .arg("--host")
-            .arg(format!("unix://{}", directory.join("sock").display()));
+            .arg(format!("unix://{}", directory.join(SOCKET).display()));
         let mut process = Process::start(&mut command, &directory.join("log"))?;
         let client = Client { directory };
         process.wait_until("dockerd answers", DEADLINE, || client.run(&["version"]).ok())?;
@@ -115,6 +119,11 @@ impl Docker {
         self.client.run_with(environment, arguments)
     }
 
+    /// Runs the client as another user, to whom the socket is open from then on; the bytes that it printed.
+    pub fn run_as(&self, uid: u32, arguments: &[&str]) -> Result<Vec<u8>> {
+        self.client.run_as(uid, arguments)
+    }
+
     /// Runs a program of an image in a container without network; what it printed.
     pub fn run_in(&self, options: &[&str], image: &str, program: &[&str]) -> Result<String> {
         // Without CAP_SYS_RESOURCE nobody may raise the limit on open files, as Docker would.
@@ -140,25 +149,44 @@ struct Client {
 }
 
 impl Client {
+    fn run_as(&self, uid: u32, arguments: &[&str]) -> Result<Vec<u8>> {
+        let socket = self.directory.join(SOCKET);
+        std::os::unix::fs::chown(&socket, None, Some(uid))?;
+        let mut command = self.command(arguments);
+        command.uid(uid).gid(uid);
+        Self::done(&mut command, arguments)
+    }
+
     fn run(&self, arguments: &[&str]) -> Result<String> {
         self.run_with(&[], arguments)
     }
 
     fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
+        let printed = Self::done(&mut command, arguments)?;
+        Ok(String::from_utf8(printed)?.trim().to_owned())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        let socket = format!("unix://{}", self.directory.join("sock").display());
+        let socket = format!("unix://{}", self.directory.join(SOCKET).display());
         command
             .args(["--host", &socket])
             .args(arguments)
-            .envs(environment.iter().copied());
-        let output = output(command.env("DOCKER_CONFIG", self.directory.join("client")))?;
+            .env("DOCKER_CONFIG", self.directory.join("client"));
+        command
+    }
+
+    fn done(command: &mut Command, arguments: &[&str]) -> Result<Vec<u8>> {
+        let output = output(command)?;
         ensure!(
             output.status.success(),
             "docker {}: {}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stderr)
         );
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        Ok(output.stdout)
     }
 }
 

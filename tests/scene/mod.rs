@@ -5,7 +5,9 @@
 //! the value. Used by the integration tests, the kernel tests and `cargo xtask demo`.
 
 mod agent;
+mod containerd;
 mod docker;
+mod volume;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
+pub use containerd::{CONTAINERD, Containerd};
 pub use docker::{DOCKER, Docker, REMAPPED};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -94,6 +97,7 @@ impl Store {
 fn layers_of(root: &Path, driver: &str) -> (PathBuf, &'static str) {
     match driver {
         "vfs" => (root.join("vfs/dir"), ""),
+        "btrfs" => (root.join("btrfs/subvolumes"), ""),
         driver => (root.join(driver), "diff"),
     }
 }
@@ -113,8 +117,8 @@ fn find_in_layers(root: &Path, driver: &str, path_in_layer: &str) -> Result<Vec<
 fn open_way(root: &Path, driver: &str) -> Result<()> {
     let (layers, _) = layers_of(root, driver);
     let mut directories = vec![root.to_owned(), layers.clone()];
-    if driver == "vfs" {
-        directories.push(root.join("vfs"));
+    if let Some(home) = layers.parent().filter(|home| *home != root) {
+        directories.push(home.to_owned());
     }
     for layer in std::fs::read_dir(&layers)? {
         directories.push(layer?.path());
@@ -144,6 +148,8 @@ pub struct Scene {
     /// Where Podman pulls to, and what the agent watches.
     pub store: Store,
     registry: Option<(Process, u16)>,
+    #[expect(dead_code, reason = "unmounted before the directory is removed")]
+    volume: Option<Volume>,
     directory: tempfile::TempDir,
 }
 
@@ -158,6 +164,9 @@ impl Scene {
         let directory = tempfile::Builder::new()
             .prefix("layerwatch-")
             .tempdir_in("/var/tmp")?;
+        let volume = (driver == "btrfs")
+            .then(|| Volume::on(directory.path(), driver))
+            .transpose()?;
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
         let store = |name, driver| Store {
             directory: directory.path().to_owned(),
@@ -168,6 +177,7 @@ impl Scene {
             build: store("build", "overlay"),
             store: store("graph", driver),
             registry: None,
+            volume,
             directory,
         };
         std::fs::create_dir(scene.store.root())?;

@@ -22,23 +22,29 @@ pub(super) const EXECUTES: u8 = 4;
 pub(super) const CHANGES_USER: u8 = 5;
 /// `pidfd_getfd`: the result is the descriptor.
 pub(super) const TAKES: u8 = 6;
+/// connect: the descriptor is the first argument. Of 32-bit callers there is socketcall too, among [`RECEIVES`].
+pub(super) const CONNECTS: u8 = 7;
+/// socketcall of 32-bit callers.
+pub(super) const SOCKETCALL: u64 = 102;
 
 const fn calls() -> [u8; NUMBERS] {
-    const NATIVE: [(u8, &[usize]); 6] = [
+    const NATIVE: [(u8, &[usize]); 7] = [
         (OPENS, &[2, 85, 257, 304, 437]),
         (MAPS, &[9]),
         (RECEIVES, &[47, 299]),
         (EXECUTES, &[59, 322]),
         (CHANGES_USER, &[105, 113, 117, 122]),
         (TAKES, &[438]),
+        (CONNECTS, &[42]),
     ];
-    const COMPAT: [(u8, &[usize]); 6] = [
+    const COMPAT: [(u8, &[usize]); 7] = [
         (OPENS, &[5, 8, 295, 342, 437]),
         (MAPS, &[192]),
         (RECEIVES, &[102, 337, 372, 417]),
         (EXECUTES, &[11, 358]),
         (CHANGES_USER, &[23, 70, 138, 164, 203, 208, 213, 215]),
         (TAKES, &[438]),
+        (CONNECTS, &[362]),
     ];
     let mut table = [0; NUMBERS];
     let mut row = 0;

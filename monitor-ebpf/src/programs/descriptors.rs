@@ -5,7 +5,7 @@
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use layerwatch_ebpf::{InodeKey, Offsets, hooks, kinds};
 
-use super::calls::{EXECUTES, RECEIVES};
+use super::calls::{EXECUTES, RECEIVES, SOCKETCALL};
 use super::fields::{Direct, Load, Probe, offset};
 use super::maps::{count, counters, may_be_watched};
 use super::{device, overlay, places, report, task};
@@ -91,7 +91,7 @@ pub(super) unsafe fn brought_control_data(regs: *const u8, number: u64) -> bool 
             47 => (Direct::load::<u64>(regs, offset!(pt_regs_si)), NATIVE),
             372 => (u64::from(Direct::load::<u32>(regs, offset!(pt_regs_cx))), COMPAT),
             // socketcall: SYS_RECVMSG, SYS_RECVMMSG.
-            102 => return matches!(Direct::load::<u32>(regs, offset!(pt_regs_bx)), 17 | 19),
+            SOCKETCALL => return matches!(Direct::load::<u32>(regs, offset!(pt_regs_bx)), 17 | 19),
             _ => return true,
         };
         let mut length = 0_u32;
@@ -102,5 +102,37 @@ pub(super) unsafe fn brought_control_data(regs: *const u8, number: u64) -> bool 
         );
         // What cannot be read now could be read by the kernel a moment ago.
         status != 0 || length != 0
+    }
+}
+
+/// Whether a call that may receive connects: socketcall with `SYS_CONNECT` (include/uapi/linux/net.h).
+#[inline(always)]
+pub(super) unsafe fn connects(regs: *const u8, number: u64) -> bool {
+    const SYS_CONNECT: u32 = 3;
+    // SAFETY: the registers are typed.
+    number == SOCKETCALL && unsafe { Direct::load::<u32>(regs, offset!(pt_regs_bx)) } == SYS_CONNECT
+}
+
+/// The descriptor that a call connected; of socketcall it is the first of the arguments in the user's memory.
+#[inline(always)]
+pub(super) unsafe fn connected(regs: *const u8, number: u64) -> u64 {
+    /// connect of 64-bit callers, and of 32-bit ones.
+    const NATIVE: u64 = 42;
+    // SAFETY: the registers are typed; user memory is read fault-safe.
+    unsafe {
+        if number == NATIVE {
+            return u64::from(Direct::load::<u32>(regs, offset!(pt_regs_di)));
+        }
+        if number != SOCKETCALL {
+            return u64::from(Direct::load::<u32>(regs, offset!(pt_regs_bx)));
+        }
+        let arguments = u64::from(Direct::load::<u32>(regs, offset!(pt_regs_cx)));
+        let mut descriptor = u32::MAX;
+        bpf_probe_read_user(
+            (&raw mut descriptor).cast(),
+            size_of::<u32>() as u32,
+            arguments as *const _,
+        );
+        u64::from(descriptor)
     }
 }

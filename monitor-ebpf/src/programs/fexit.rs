@@ -8,7 +8,7 @@ use layerwatch_ebpf::{hooks, kinds};
 
 use super::fields::Direct;
 use super::places::MAY_READ;
-use super::{diagnose, places};
+use super::{connect, diagnose, places};
 
 /// `security_file_open(struct file *file)`.
 #[fexit(function = "security_file_open")]
@@ -55,5 +55,13 @@ fn fexit_file_receive(context: FExitContext) -> u32 {
         // SAFETY: as in `fexit_file_open`.
         unsafe { places::used::<Direct>(hooks::RECEIVE, kinds::RECEIVE_FINDING, context.arg(0), true) };
     }
+    0
+}
+
+/// `security_unix_stream_connect(struct sock *sock, struct sock *other, struct sock *newsk)`.
+#[fexit(function = "security_unix_stream_connect")]
+fn fexit_connect(context: FExitContext) -> u32 {
+    // SAFETY: the function is called by the task that connects.
+    unsafe { connect::connected(context.arg(1), context.arg(3)) };
     0
 }

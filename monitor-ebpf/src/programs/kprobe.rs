@@ -8,7 +8,7 @@ use layerwatch_ebpf::{hooks, kinds};
 
 use super::fields::Probe;
 use super::places::MAY_READ;
-use super::{diagnose, places};
+use super::{connect, diagnose, places};
 
 /// `security_file_open`, at its entry.
 #[kprobe]
@@ -60,6 +60,16 @@ fn kprobe_file_receive(context: ProbeContext) -> u32 {
     if let Some(file) = context.arg(0) {
         // SAFETY: every load is fault-safe.
         unsafe { places::used::<Probe>(hooks::RECEIVE, kinds::RECEIVE_FINDING, file, true) };
+    }
+    0
+}
+
+/// `security_unix_stream_connect`, at its entry.
+#[kprobe]
+fn kprobe_connect(context: ProbeContext) -> u32 {
+    if let Some(listener) = context.arg(1) {
+        // SAFETY: the function is called by the task that connects.
+        unsafe { connect::connected(listener, 0) };
     }
     0
 }

@@ -9,7 +9,7 @@ use layerwatch_ebpf::{hooks, kinds};
 
 use super::fields::Direct;
 use super::places::MAY_READ;
-use super::{diagnose, places};
+use super::{connect, diagnose, places};
 
 const ALLOW: i32 = 0;
 
@@ -45,5 +45,13 @@ fn lsm_file_permission(context: LsmContext) -> i32 {
 fn lsm_file_receive(context: LsmContext) -> i32 {
     // SAFETY: as in `lsm_file_open`.
     unsafe { places::used::<Direct>(hooks::RECEIVE, kinds::RECEIVE_FINDING, context.arg(0), true) };
+    ALLOW
+}
+
+/// `unix_stream_connect(struct sock *sock, struct sock *other, struct sock *newsk)`.
+#[lsm(hook = "unix_stream_connect")]
+fn lsm_connect(context: LsmContext) -> i32 {
+    // SAFETY: the hook is called by the task that connects.
+    unsafe { connect::connected(context.arg(1), 0) };
     ALLOW
 }

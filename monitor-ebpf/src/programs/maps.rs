@@ -1,15 +1,15 @@
 //! The maps, and the counters that each program keeps.
 //!
-//! Invariant: the agent fills `FILTER`, `SENSITIVE`, `ROOTS`, `DEVICES`, `UNSCANNED`, `BLOCK_DEVICES`, `OWN` and
-//! `ALIVE`; the programs only read them.
+//! Invariant: the agent fills `FILTER`, `SENSITIVE`, `ROOTS`, `DEVICES`, `UNSCANNED`, `BLOCK_DEVICES`, `SOCKETS`,
+//! `OWN` and `ALIVE`; the programs only read them.
 
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use layerwatch_ebpf::{
     BLOCK_DEVICES_CAPACITY, Counters, DEVICE_SLOTS, FILTER_BITS, HOOKS, INERT_AFTER_NS, InodeKey, NO_ID,
-    PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, Watch, device_slot, inode_bit,
-    number_bit,
+    PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, SOCKETS_CAPACITY, Watch, device_slot,
+    inode_bit, number_bit,
 };
 
 /// Let a hash map grow with its use instead of taking its whole size at load (`BPF_F_NO_PREALLOC`).
@@ -51,6 +51,10 @@ static UNSCANNED: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
 pub(super) static BLOCK_DEVICES: HashMap<InodeKey, Watch> =
     HashMap::with_max_entries(BLOCK_DEVICES_CAPACITY, NO_PREALLOCATION);
+
+/// Sockets of container engines, apart from `SENSITIVE`: opens on their file system are of no interest.
+#[map]
+pub(super) static SOCKETS: HashMap<InodeKey, Watch> = HashMap::with_max_entries(SOCKETS_CAPACITY, 0);
 
 /// The agent's own processes: thread group id to start in clock ticks since boot, 0 for any.
 #[map]

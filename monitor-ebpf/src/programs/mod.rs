@@ -9,6 +9,7 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 
 mod calls;
+mod connect;
 mod descriptors;
 mod device;
 mod emit;

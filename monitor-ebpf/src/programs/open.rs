@@ -268,10 +268,14 @@ unsafe fn kind_of_content(opened: &Opened, walked: &Walk) -> u16 {
     unsafe {
         if walked.watch.flags & watch_flags::INDEX != 0 {
             let writes = Probe::load::<u32>(opened.file, offset!(file_flags)) & O_ACCMODE != 0;
-            if !opened.sees_backing && !opened.backing && walked.depth == 0 && writes {
+            // containerd makes a directory for each blob that comes, and the files in that.
+            if !opened.sees_backing && !opened.backing && walked.depth <= 1 && writes {
                 return kinds::INDEX_WRITE;
             }
-            return 0;
+            // Where new layers appear, the directory is both.
+            if walked.watch.flags & watch_flags::STORE == 0 {
+                return 0;
+            }
         }
         if is_for_reading(opened) {
             kinds::OPEN_CONTENT

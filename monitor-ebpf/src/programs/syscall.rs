@@ -7,11 +7,11 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use layerwatch_ebpf::{hooks, kinds};
 
-use super::calls::{MAPS, OPENS, RECEIVES, TAKES, class};
+use super::calls::{CONNECTS, MAPS, OPENS, RECEIVES, TAKES, class};
 use super::fields::{Direct, Load, Probe, offset};
 use super::maps::{count, counters, may_be_watched_device};
 use super::open::{self, Judged, Opened};
-use super::{descriptors, device, diagnose, overlay, places, task};
+use super::{connect, descriptors, device, diagnose, overlay, places, task};
 
 /// `sys_exit(struct pt_regs *regs, long ret)`.
 ///
@@ -38,6 +38,14 @@ fn sys_exit(context: BtfTracePointContext) -> i32 {
             MAPS if number == MMAP => u64::from(Direct::load::<u32>(regs, offset!(pt_regs_r8))),
             MAPS => u64::from(Direct::load::<u32>(regs, offset!(pt_regs_di))),
             TAKES => returned as u64,
+            CONNECTS => {
+                connected(descriptors::connected(regs, number));
+                return 0;
+            }
+            RECEIVES if descriptors::connects(regs, number) => {
+                connected(descriptors::connected(regs, number));
+                return 0;
+            }
             RECEIVES if !descriptors::brought_control_data(regs, number) => return 0,
             _ => {
                 descriptors::look_at_all(class);
@@ -54,6 +62,20 @@ fn sys_exit(context: BtfTracePointContext) -> i32 {
         }
     }
     0
+}
+
+/// A socket was connected.
+///
+/// # Safety
+/// To be called by the task that has the descriptor.
+#[inline(always)]
+unsafe fn connected(descriptor: u64) {
+    // SAFETY: the caller's.
+    unsafe {
+        if let Some(file) = task::file_of(descriptor) {
+            connect::made(file);
+        }
+    }
 }
 
 /// mmap of 64-bit callers.

@@ -8,11 +8,13 @@ use aya_ebpf::programs::BtfTracePointContext;
 use layerwatch_ebpf::{hooks, kinds};
 
 use super::fields::{Load, Probe, offset};
-use super::{diagnose, places, syscall};
+use super::{connect, diagnose, places, syscall};
 
 /// `IORING_OP_OPENAT`, `IORING_OP_OPENAT2`, include/uapi/linux/io_uring.h.
 const OPENAT: u8 = 18;
 const OPENAT2: u8 = 28;
+/// `IORING_OP_CONNECT`.
+const CONNECT: u8 = 16;
 
 /// `io_uring_complete(struct io_ring_ctx *ctx, void *req, …)`.
 #[btf_tracepoint(function = "io_uring_complete")]
@@ -33,6 +35,8 @@ fn io_uring_complete(context: BtfTracePointContext) -> i32 {
                 &context,
                 syscall::opened(u64::from(result as u32), hooks::IO_URING),
             );
+        } else if operation == CONNECT {
+            connect::made(Probe::pointer(request, offset!(io_kiocb_file)));
         } else {
             let file = Probe::pointer(request, offset!(io_kiocb_file));
             places::used::<Probe>(hooks::IO_URING, kinds::READ_FINDING, file, true);

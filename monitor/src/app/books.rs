@@ -47,6 +47,7 @@ impl Books {
             }
         }
         self.publish_sanctioned(counts, metrics);
+        metrics.asked(counts.asked - self.last.asked);
         metrics.parked(usize::try_from(counts.correlate.parked).unwrap_or(usize::MAX));
         self.last.clone_from(counts);
     }

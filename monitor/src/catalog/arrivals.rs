@@ -3,12 +3,12 @@
 //! Invariant: pure. A layer counts as new when the old catalog did not have it or had it unfinished, so a pull whose
 //! layers were seen half-written is still reported with all of them. Called by the knowledge task after each refresh.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::Catalog;
-use crate::model::{ArrivalKind, Engine, Image, ImageId, LayerId, LayerState, StoreId};
+use crate::model::{ArrivalKind, DevIno, Engine, Image, ImageId, Layer, LayerId, LayerState, StoreId};
 
 /// The registry of names that engines give to what was built or loaded here.
 const LOCAL: &str = "localhost/";
@@ -26,26 +26,52 @@ pub struct Arrival {
     pub new_names: Vec<String>,
     /// Its layers that were not in the store before, base first.
     pub new_layers: Vec<LayerId>,
+    /// Some of its layers are not unpacked, or not yet.
+    pub is_packed: bool,
 }
 
 impl Arrival {
-    /// Whether more may follow at once: Docker names what it pulls by the digest first and by the tag just after it.
-    pub fn may_get_its_tag(&self) -> bool {
-        self.image.names.iter().all(|name| name.contains('@'))
+    /// Whether more may follow at once: Docker names what it pulls by the digest first and by the tag just after it, and
+    /// `ctr` names what it pulls before it is unpacked.
+    pub fn is_unfinished(&self) -> bool {
+        self.is_packed || self.image.names.iter().all(|name| name.contains('@'))
+    }
+}
+
+/// Where an image is the same image: its store, and for containerd its namespace, whatever snapshotter unpacks it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Home<'a> {
+    Store(&'a StoreId),
+    Namespace(DevIno, Option<&'a str>),
+}
+
+impl<'a> Home<'a> {
+    fn of(catalog: &'a Catalog, store: &'a StoreId) -> Self {
+        match catalog.store(store) {
+            Some(store) if store.engine == Engine::Containerd => {
+                Self::Namespace(store.root_key, store.namespace.as_deref())
+            }
+            Some(_) | None => Self::Store(store),
+        }
     }
 }
 
 /// The images of `new` that `old` did not have, or had without one of their present names.
 pub fn arrivals(old: &Catalog, new: &Catalog) -> Vec<Arrival> {
-    let known: BTreeMap<(&StoreId, &ImageId), &Image> = old
+    let known: BTreeMap<(Home<'_>, &ImageId), &Image> = old
         .images
         .iter()
-        .map(|image| ((&image.store, &image.id), image))
+        .map(|image| ((Home::of(old, &image.store), &image.id), image))
         .collect();
+    let mut told = BTreeSet::new();
     new.images
         .iter()
         .filter_map(|image| {
-            let before = known.get(&(&image.store, &image.id)).copied();
+            let key = (Home::of(new, &image.store), &image.id);
+            if !told.insert(key) {
+                return None;
+            }
+            let before = known.get(&key).copied();
             let new_names = names_added(before, image);
             (before.is_none() || !new_names.is_empty()).then(|| Arrival {
                 image: image.clone(),
@@ -53,6 +79,11 @@ pub fn arrivals(old: &Catalog, new: &Catalog) -> Vec<Arrival> {
                 kind: kind(new, before, image),
                 new_names,
                 new_layers: layers_added(old, image),
+                is_packed: image
+                    .layers
+                    .iter()
+                    .filter_map(|id| new.lent_layer(&image.store, id))
+                    .any(Layer::is_packed),
             })
         })
         .collect()
@@ -68,16 +99,17 @@ fn names_added(before: Option<&Image>, image: &Image) -> Vec<String> {
         .collect()
 }
 
-/// Docker writes down the digest that a registry gave; containers/storage does so for each image, loaded ones too.
+/// Docker writes down the digest that a registry gave, containerd where the blobs came from; containers/storage writes a
+/// digest down for each image, loaded ones too.
 fn kind(catalog: &Catalog, before: Option<&Image>, image: &Image) -> ArrivalKind {
     let had = before.map_or(&[][..], |before| &before.names_history);
     let engine = catalog.store(&image.store).map(|store| store.engine);
-    let is_dockers = engine == Some(Engine::Docker);
-    if is_dockers && image.names_history.iter().any(|name| !had.contains(name)) {
+    let tells = matches!(engine, Some(Engine::Docker | Engine::Containerd));
+    if tells && image.names_history.iter().any(|name| !had.contains(name)) {
         ArrivalKind::Pulled
     } else if before.is_some() {
         ArrivalKind::Tagged
-    } else if is_dockers || image.names.iter().all(|name| name.starts_with(LOCAL)) {
+    } else if tells || image.names.iter().all(|name| name.starts_with(LOCAL)) {
         ArrivalKind::Loaded
     } else {
         ArrivalKind::Unknown

@@ -42,11 +42,15 @@ pub(super) fn describe(host: &Host, root: &StoreRoot, mounts: &MountTable) -> Re
         id: store_id(root.driver, &root.path),
         engine: root.engine,
         driver: root.driver,
+        namespace: None,
         root_key: DevIno::of(&metadata),
         owner_uid: metadata.uid(),
         filesystem: mounts.filesystem_of(&seen).to_owned(),
         index_directories: indexes.iter().filter_map(|index| keyed(&index.path)).collect(),
-        layer_directories: keyed(layout::home(root.driver)).into_iter().collect(),
+        layer_directories: layout::homes(root.engine, root.driver)
+            .into_iter()
+            .filter_map(keyed)
+            .collect(),
         unlisted: 0,
         root: seen,
     })

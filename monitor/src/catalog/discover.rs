@@ -2,7 +2,7 @@
 //!
 //! Invariant: a place is a store only when its index directories are there; a store that exists and cannot be read yet
 //! is reported, never passed over. Candidates come from the agent's configuration, the engines' own files, the mount
-//! table and the engines' defaults; the environment of the agent is nobody's configuration. Called by `catalog::read`.
+//! table, running engines and the engines' defaults; the environment of the agent is nobody's configuration. Called by `catalog::read`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,28 @@ use std::path::{Path, PathBuf};
 use super::marks::{StoreRoot, recognise};
 use super::mounts::{Mount, MountTable};
 use super::problem::{Problem, ProblemKind, chain};
-use super::{Host, HostError, engine_config, homes};
+use super::{Host, HostError, engine_config, homes, running};
 use crate::model::{Driver, Engine};
 
-/// Rootful defaults and well-known places: containers/storage, then engines that embed something of their own.
+/// Rootful defaults and well-known places of containers/storage, Docker and BuildKit.
 const KNOWN_ROOTS: &[&str] = &[
     DEFAULT_ROOT,
     DOCKER_ROOT,
+    "/var/snap/docker/common/var-lib-docker",
+    "/var/lib/buildkit",
+];
+
+/// containerd's default, and where those that embed it have theirs.
+const CONTAINERD_ROOTS: [&str; 5] = [
     "/var/lib/containerd",
     "/var/lib/rancher/k3s/agent/containerd",
     "/var/lib/rancher/rke2/agent/containerd",
     "/var/snap/microk8s/common/var/lib/containerd",
-    "/var/snap/docker/common/var-lib-docker",
     "/var/lib/k0s/containerd",
-    "/var/lib/buildkit",
 ];
+
+/// The containerd that Docker starts for itself, below its data root.
+const DOCKERS_CONTAINERD: &str = "containerd/daemon";
 
 /// containers/storage's default graph root for root (`defaultGraphRoot`, storage/types/options.go).
 const DEFAULT_ROOT: &str = "/var/lib/containers/storage";
@@ -68,9 +75,14 @@ fn unreachable(candidate: &Path, error: &HostError) -> Problem {
 }
 
 /// The drivers of each engine whose stores are read.
-const KINDS: [(Engine, &[Driver]); 2] = [
-    (Engine::ContainersStorage, &[Driver::Overlay, Driver::Vfs]),
-    (Engine::Docker, &[Driver::Overlay2, Driver::Vfs]),
+const KINDS: [(Engine, &[Driver]); 3] = [
+    (
+        Engine::ContainersStorage,
+        &[Driver::Overlay, Driver::Vfs, Driver::Btrfs],
+    ),
+    (Engine::Docker, &[Driver::Overlay2, Driver::Vfs, Driver::Btrfs]),
+    // Its one database tells of each snapshotter.
+    (Engine::Containerd, &[Driver::Overlayfs]),
 ];
 
 /// The roots at which a store of a kind that is read may appear later: configured, in configuration files, default.
@@ -95,12 +107,18 @@ pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<StoreRo
 }
 
 fn default_roots(host: &Host, engine: Engine) -> Vec<PathBuf> {
-    let (mut roots, last) = match engine {
-        Engine::ContainersStorage => (engine_config::storage_roots(host, &mut Vec::new()), DEFAULT_ROOT),
-        Engine::Docker => (engine_config::docker_roots(host, &mut Vec::new()), DOCKER_ROOT),
-        Engine::Containerd => return Vec::new(),
+    let (mut roots, known): (_, &[&str]) = match engine {
+        Engine::ContainersStorage => (
+            engine_config::storage_roots(host, &mut Vec::new()),
+            &[DEFAULT_ROOT],
+        ),
+        Engine::Docker => (engine_config::docker_roots(host, &mut Vec::new()), &[DOCKER_ROOT]),
+        Engine::Containerd => (
+            engine_config::containerd_roots(host, &mut Vec::new()),
+            &CONTAINERD_ROOTS,
+        ),
     };
-    roots.push(PathBuf::from(last));
+    roots.extend(known.iter().map(PathBuf::from));
     roots
 }
 
@@ -111,8 +129,8 @@ fn candidates(
     problems: &mut Vec<Problem>,
 ) -> Vec<PathBuf> {
     if !configured.is_empty() {
-        // Who names the roots means these and no others.
-        return once_each(configured.to_vec());
+        // Who names the roots means these and no others; what Docker keeps below its own is part of it.
+        return once_each(with_dockers_containerd(configured.to_vec()));
     }
     let mut roots = engine_config::storage_roots(host, problems);
     let docker = engine_config::docker_roots(host, problems);
@@ -123,11 +141,21 @@ fn candidates(
     let remapped: Vec<PathBuf> = remapped.flat_map(|root| remapped_roots(host, root)).collect();
     roots.extend(docker);
     roots.extend(engine_config::containerd_roots(host, problems));
-    roots.extend(KNOWN_ROOTS.iter().map(PathBuf::from));
+    roots.extend(running::roots(host, problems));
+    roots.extend(KNOWN_ROOTS.iter().chain(&CONTAINERD_ROOTS).map(PathBuf::from));
     roots.extend(remapped);
     roots.extend(homes::roots(host, mounts));
     roots.extend(mounts.mounts.iter().flat_map(|mount| roots_of_mount(host, mount)));
-    once_each(roots)
+    once_each(with_dockers_containerd(roots))
+}
+
+/// The roots, each followed by what is a root of containerd's if the first is Docker's.
+fn with_dockers_containerd(roots: Vec<PathBuf>) -> Vec<PathBuf> {
+    let both = |root: PathBuf| {
+        let below = root.join(DOCKERS_CONTAINERD);
+        [root, below]
+    };
+    roots.into_iter().flat_map(both).collect()
 }
 
 /// Where a Docker with `userns-remap` keeps everything: `<uid>.<gid>` below its data root.
@@ -306,14 +334,13 @@ mod tests {
     fn stores_that_are_not_read_yet_are_said() {
         let entries = [
             "/etc/docker/daemon.json={\"data-root\": \"/d\"}",
-            "/d/image/btrfs",
+            "/d/image/zfs",
             "/etc/containers/storage.conf=[storage]\ngraphroot='/s'",
-            "/s/btrfs-layers",
+            "/s/zfs-layers",
             "/s/overlay-layers",
-            "/var/lib/rancher/k3s/agent/containerd/io.containerd.metadata.v1.bolt",
-            "/var/lib/docker/containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots",
+            "/var/lib/buildkit/runc-overlayfs",
         ];
-        let problems = ["/s", "/d", "/var/lib/rancher/k3s/agent/containerd"];
+        let problems = ["/s", "/d", "/var/lib/buildkit"];
         let problems = problems.map(|root| (ProblemKind::UnsupportedStore, root));
         check(&entries, &[], "", &["/s"], &problems);
         // A remapped daemon has a root of its own below the data root.
@@ -329,6 +356,44 @@ mod tests {
             &["/var/lib/docker", "/var/lib/docker/100000.100000"],
             &[],
         );
+    }
+
+    #[test]
+    fn containerd_is_found_wherever_something_embeds_it() {
+        let bolt = "io.containerd.metadata.v1.bolt";
+        let roots = [
+            "/c",
+            "/imported",
+            "/dropped",
+            "/var/lib/containerd",
+            "/var/lib/rancher/k3s/agent/containerd",
+            "/var/lib/k0s/containerd",
+            "/d/containerd/daemon",
+            "/mounted",
+        ];
+        let mut entries: Vec<String> = roots.iter().map(|root| format!("{root}/{bolt}")).collect();
+        let config = "version = 2\nroot = '/c'\nimports = ['/etc/more/*.toml', '/one.toml']";
+        entries.push(format!("/etc/containerd/config.toml={config}"));
+        entries.push("/etc/more/a.toml=root = '/imported'".to_owned());
+        entries.push("/etc/containerd/conf.d/b.toml=root = '/dropped'".to_owned());
+        entries.push("/etc/docker/daemon.json={\"data-root\": \"/d\"}".to_owned());
+        entries.push("/d/image/overlay2".to_owned());
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        let mounts = "2 0 0:9 / /run/x rw - overlay overlay rw,\
+            lowerdir=/mounted/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs\n";
+        let found = [
+            "/d",
+            "/d/containerd/daemon",
+            "/c",
+            "/imported",
+            "/dropped",
+            "/var/lib/containerd",
+            "/var/lib/rancher/k3s/agent/containerd",
+            "/var/lib/k0s/containerd",
+            "/mounted",
+        ];
+        check(&entries, &[], mounts, &found, &[]);
+        check(&entries, &["/d"], mounts, &["/d", "/d/containerd/daemon"], &[]);
     }
 
     #[test]

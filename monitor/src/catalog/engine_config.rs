@@ -37,6 +37,15 @@ const STORAGE_KEYS: &[&[&str]] = &[
 
 const CRIO_KEYS: &[&[&str]] = &[&["crio", "root"], &["crio", "imagestore"]];
 
+const CONTAINERD_CONFIGS: [&str; 4] = [
+    "/etc/containerd/config.toml",
+    "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
+    "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+    "/etc/k0s/containerd.toml",
+];
+
+const CONTAINERD_KEYS: &[&[&str]] = &[&["root"]];
+
 /// Roots of containers/storage: from storage.conf with its drop-ins, and CRI-O's.
 pub(super) fn storage_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut roots = Vec::new();
@@ -78,14 +87,36 @@ pub(super) fn docker_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<Path
     }
 }
 
-/// Roots of containerd.
+/// Roots of containerd: its own files, and those of the distributions of Kubernetes that bring one.
 pub(super) fn containerd_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
-    toml_roots(
-        host,
-        Path::new("/etc/containerd/config.toml"),
-        &[&["root"]],
-        problems,
-    )
+    let mut roots = Vec::new();
+    for file in CONTAINERD_CONFIGS {
+        roots.extend(roots_in(host, Path::new(file), problems));
+    }
+    // containerd 2.2 reads them unasked.
+    for file in files_of(host, Path::new("/etc/containerd/conf.d"), "toml") {
+        roots.extend(toml_roots(host, &file, CONTAINERD_KEYS, problems));
+    }
+    roots
+}
+
+/// The roots that a configuration of containerd names, and those of the files that it imports.
+pub(super) fn roots_in(host: &Host, config: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let mut roots = toml_roots(host, config, CONTAINERD_KEYS, problems);
+    for import in toml_roots(host, config, &[&["imports"]], problems) {
+        // A pattern of files: the directory is looked through.
+        let pattern = import.file_name().and_then(|name| name.to_str());
+        let files = match (pattern, import.parent()) {
+            (Some(pattern), Some(directory)) if pattern.starts_with('*') => {
+                files_of(host, directory, pattern.trim_start_matches(['*', '.']))
+            }
+            (Some(_) | None, _) => vec![import],
+        };
+        for file in files {
+            roots.extend(toml_roots(host, &file, CONTAINERD_KEYS, problems));
+        }
+    }
+    roots
 }
 
 fn toml_roots(host: &Host, file: &Path, keys: &[&[&str]], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
@@ -140,6 +171,11 @@ fn text_of(host: &Host, file: &Path, problems: &mut Vec<Problem>) -> Option<Stri
 }
 
 fn drop_ins(host: &Host, directory: &Path) -> Vec<PathBuf> {
+    files_of(host, directory, "conf")
+}
+
+/// The files of a directory whose names end so.
+fn files_of(host: &Host, directory: &Path, ending: &str) -> Vec<PathBuf> {
     let Ok(resolved) = host.resolve(directory) else {
         return Vec::new();
     };
@@ -148,7 +184,7 @@ fn drop_ins(host: &Host, directory: &Path) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(directory.join(entry.ok()?.file_name())))
-        .filter(|file| file.extension().is_some_and(|extension| extension == "conf"))
+        .filter(|file| file.extension().is_some_and(|extension| extension == ending))
         .take(MAX_DROP_INS)
         .collect();
     files.sort();

@@ -16,8 +16,13 @@ use crate::bounded;
 const PASSWD_LIMIT: u64 = 8 << 20;
 const MAX_HOMES: usize = 20_000;
 
-/// Where engines keep rootless stores (`getRootlessStorageOpts` of containers/storage, daemon/config of moby).
-const STORES: [&str; 2] = [".local/share/containers/storage", ".local/share/docker"];
+/// Where engines keep rootless stores (`getRootlessStorageOpts` of containers/storage, daemon/config of moby,
+/// containerd-rootless.sh of nerdctl).
+const STORES: [&str; 3] = [
+    ".local/share/containers/storage",
+    ".local/share/docker",
+    ".local/share/containerd",
+];
 
 /// File systems that a look may wait for, or that a look mounts.
 const REMOTE: [&str; 12] = [

@@ -50,7 +50,7 @@ pub(super) fn read_by<T>(
 ) -> Index<T> {
     let mut last: Option<(Vec<u8>, Parsed<T>)> = None;
     for _ in 0..TRIES {
-        let bytes = match bounded::read(file, FILE_LIMIT) {
+        let bytes = match bounded::read_regular(file, FILE_LIMIT) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => Vec::new(),
             Err(error) => {

@@ -1,7 +1,7 @@
 //! Where a store of each engine and driver keeps its indexes and its layers, below its root.
 //!
 //! Invariant: a table of what the engines do (storage/store.go of containers/storage, layer/filestore.go and
-//! image/store.go of moby); nothing is looked at here. Used by the readers and by the watch.
+//! image/store.go of moby, `plugins` of containerd); nothing is looked at here. Used by the readers and by the watch.
 
 use std::path::{Path, PathBuf};
 
@@ -23,14 +23,19 @@ pub enum Entries {
     Named(&'static [&'static str]),
     /// Entries that are named by a SHA-256, which come by rename and go.
     Digests,
+    /// Entries that are named by a number, which come by rename and go.
+    Numbers,
+    /// Files of these names, which their owner keeps open and writes in place.
+    Written(&'static [&'static str]),
 }
 
 impl Entries {
     /// Whether a name is one of them.
     pub(super) fn contain(self, name: &str) -> bool {
         match self {
-            Self::Named(names) => names.contains(&name),
+            Self::Named(names) | Self::Written(names) => names.contains(&name),
             Self::Digests => is_sha256_hex(name),
+            Self::Numbers => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()),
         }
     }
 }
@@ -57,7 +62,32 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
             index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
             index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
         ],
-        Engine::Containerd => Vec::new(),
+        Engine::Containerd => vec![
+            index(
+                "io.containerd.metadata.v1.bolt".to_owned(),
+                Entries::Written(&["meta.db"]),
+            ),
+            index(
+                "io.containerd.content.v1.content/blobs/sha256".to_owned(),
+                Entries::Digests,
+            ),
+            // There before the first blob is; who writes there is seen where no rename can be.
+            index(
+                "io.containerd.content.v1.content/ingest".to_owned(),
+                Entries::Digests,
+            ),
+            // All snapshotters': the next image may be the first of another one.
+            index(home(Driver::Overlayfs).to_owned(), Entries::Numbers),
+            index(home(Driver::Native).to_owned(), Entries::Numbers),
+        ],
+    }
+}
+
+/// The directories in which new layers may appear.
+pub(super) fn homes(engine: Engine, driver: Driver) -> Vec<&'static str> {
+    match engine {
+        Engine::ContainersStorage | Engine::Docker => vec![home(driver)],
+        Engine::Containerd => vec![home(Driver::Overlayfs), home(Driver::Native)],
     }
 }
 
@@ -66,6 +96,8 @@ pub(super) fn home(driver: Driver) -> &'static str {
     match driver {
         Driver::Vfs => "vfs/dir",
         Driver::Btrfs => "btrfs/subvolumes",
+        Driver::Overlayfs => "io.containerd.snapshotter.v1.overlayfs/snapshots",
+        Driver::Native => "io.containerd.snapshotter.v1.native/snapshots",
         Driver::Overlay | Driver::Overlay2 | Driver::Zfs => driver.as_str(),
     }
 }
@@ -74,7 +106,8 @@ pub(super) fn home(driver: Driver) -> &'static str {
 pub(super) fn content(driver: Driver, directory: &Path) -> PathBuf {
     match driver {
         Driver::Overlay | Driver::Overlay2 => directory.join("diff"),
-        Driver::Vfs | Driver::Btrfs | Driver::Zfs => directory.to_owned(),
+        Driver::Overlayfs => directory.join("fs"),
+        Driver::Vfs | Driver::Btrfs | Driver::Zfs | Driver::Native => directory.to_owned(),
     }
 }
 
@@ -96,6 +129,11 @@ mod tests {
             (Entries::Digests, &format!(".tmp-{digest}1"), false),
             (Entries::Digests, &format!("{digest}-1-removing"), false),
             (Entries::Digests, &digest.to_uppercase(), false),
+            (Entries::Numbers, "12", true),
+            (Entries::Numbers, "new-12", false),
+            (Entries::Numbers, "", false),
+            (Entries::Written(&["meta.db"]), "meta.db", true),
+            (Entries::Written(&["meta.db"]), "meta.db.lock", false),
         ] {
             assert_eq!(entries.contain(name), counts, "{name}");
         }

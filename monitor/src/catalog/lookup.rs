@@ -5,9 +5,9 @@
 //! scan, the commands and the knowledge task.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Catalog, Host};
+use super::{Catalog, Host, containerd};
 use crate::model::{DevIno, Engine, Image, ImageLayer, Layer, LayerId, LayerKey, Store, StoreId};
 
 /// Where a path lies in the catalog.
@@ -96,6 +96,13 @@ impl Catalog {
         Some(height)
     }
 
+    /// The file that the layer was unpacked from, where its store keeps such files.
+    pub fn blob_of(&self, layer: &Layer) -> Option<PathBuf> {
+        let store = self.store(&layer.key.store)?;
+        let digest = layer.blob_digest.as_ref()?;
+        (store.engine == Engine::Containerd).then(|| containerd::blob(&store.root, digest))
+    }
+
     /// The layer that a path (as this process sees it) lies in, whatever mount or link leads there.
     ///
     /// Each directory above the path is compared by inode with the layers' directories, so a bind mount is no
@@ -108,6 +115,21 @@ impl Catalog {
             .map_or_else(|_| path.to_owned(), |resolved| host.path(resolved));
         self.locate_by_inode(&resolved)
             .or_else(|| self.locate_by_name(&resolved))
+            .or_else(|| self.locate_blob(&resolved))
+    }
+
+    fn locate_blob(&self, path: &Path) -> Option<Location> {
+        let is_named = |layer: &&Layer| {
+            let digest = layer.blob_digest.as_ref();
+            path.file_name()
+                .is_some_and(|name| digest.is_some_and(|digest| name == digest.hex()))
+        };
+        let mut named = self.layers.values().filter(is_named);
+        let layer = named.find(|layer| self.blob_of(layer).as_deref() == Some(path))?;
+        Some(Location {
+            layer: layer.key.clone(),
+            path_in_layer: Vec::new(),
+        })
     }
 
     fn locate_by_inode(&self, path: &Path) -> Option<Location> {

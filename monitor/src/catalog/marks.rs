@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use self::Mark::{NotYet, NotYetIfFilled, Read};
+use self::Mark::{NotYet, Read};
 use super::Host;
 use super::problem::{Problem, ProblemKind};
-use crate::model::Engine::{ContainersStorage, Docker};
+use crate::model::Engine::{Containerd, ContainersStorage, Docker};
 use crate::model::{Driver, Engine};
 
 /// The directories that tell, below the root.
@@ -17,31 +17,30 @@ const MARKS: &[(&str, Mark)] = &[
     ("overlay-images", Read(ContainersStorage, Driver::Overlay)),
     ("vfs-layers", Read(ContainersStorage, Driver::Vfs)),
     ("vfs-images", Read(ContainersStorage, Driver::Vfs)),
-    ("btrfs-layers", NotYet("containers/storage with driver btrfs")),
+    ("btrfs-layers", Read(ContainersStorage, Driver::Btrfs)),
+    ("btrfs-images", Read(ContainersStorage, Driver::Btrfs)),
     ("zfs-layers", NotYet("containers/storage with driver zfs")),
     ("image/overlay2", Read(Docker, Driver::Overlay2)),
     ("image/vfs", Read(Docker, Driver::Vfs)),
-    ("image/btrfs", NotYet("Docker with driver btrfs")),
+    ("image/btrfs", Read(Docker, Driver::Btrfs)),
     ("image/zfs", NotYet("Docker with driver zfs")),
     (
         "image/fuse-overlayfs",
         NotYet("Docker with driver fuse-overlayfs"),
     ),
     ("image/devicemapper", NotYet("Docker with driver devicemapper")),
-    ("io.containerd.metadata.v1.bolt", NotYet("containerd")),
-    // A daemon with a graph driver starts it too, and keeps nothing in it.
-    (DOCKERS_SNAPSHOTS, NotYetIfFilled("Docker's own containerd")),
+    // Which snapshotters and namespaces there are is told by what lies in it.
+    (
+        "io.containerd.metadata.v1.bolt",
+        Read(Containerd, Driver::Overlayfs),
+    ),
     ("runc-overlayfs", NotYet("BuildKit")),
 ];
-
-const DOCKERS_SNAPSHOTS: &str = "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mark {
     Read(Engine, Driver),
     NotYet(&'static str),
-    /// The same where there is anything in the directory.
-    NotYetIfFilled(&'static str),
 }
 
 /// A root that is a store, by its host path without links.
@@ -77,8 +76,7 @@ pub(super) fn recognise(
                     found.push(store);
                 }
             }
-            (Ok(_), NotYetIfFilled(_)) if !is_filled(&directory) => {}
-            (Ok(metadata), NotYet(what) | NotYetIfFilled(what)) if metadata.is_dir() => {
+            (Ok(metadata), NotYet(what)) if metadata.is_dir() => {
                 let cause = format!("{what} is not read yet: its layers are neither scanned nor watched");
                 problems.push(Problem::new(
                     ProblemKind::UnsupportedStore,
@@ -111,10 +109,6 @@ pub(super) fn recognise(
         ));
     }
     found
-}
-
-fn is_filled(directory: &Path) -> bool {
-    std::fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn is_absent(error: &std::io::Error) -> bool {

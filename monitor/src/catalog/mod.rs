@@ -7,6 +7,9 @@
 
 mod arrivals;
 mod backing;
+mod bolt;
+mod chain;
+mod containerd;
 mod containers_storage;
 mod copies;
 mod describe;
@@ -14,8 +17,11 @@ mod discover;
 mod docker;
 mod engine_config;
 mod find;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod homes;
 mod host;
+mod image_config;
 mod index;
 mod layer_list;
 mod layout;
@@ -26,6 +32,7 @@ mod mounts;
 mod names;
 mod problem;
 mod reading;
+mod running;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,16 +95,15 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
     let mut images = Vec::new();
     let mut inodes = BTreeSet::new();
     for root in discover::stores(host, configured, &mounts, &mut catalog.problems) {
-        match read_one(host, &root, &mounts, previous) {
+        for reading in read_root(host, &root, &mounts, previous, &mut catalog.problems) {
+            let store = &reading.store;
             // A bind mount shows one store at two places; the first one found counts.
-            Ok(reading) if inodes.insert((reading.store.driver, reading.store.root_key)) => {
+            if inodes.insert((store.driver, store.root_key, store.namespace.clone())) {
                 catalog.stores.push(reading.store);
                 catalog.layers.extend(reading.layers);
                 catalog.problems.extend(reading.problems);
                 images.extend(reading.images);
             }
-            Ok(_) => {}
-            Err(problem) => catalog.problems.push(problem),
         }
     }
     link::link(&mut catalog, images);
@@ -105,27 +111,39 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
     catalog
 }
 
-/// Reads one store; from an index that cannot be read whole, what `previous` knew of it stays.
-///
-/// # Errors
-/// The root itself could not be looked at.
-fn read_one(
+/// Reads the stores of a root, which are several where namespaces share it; of what cannot be read whole, what `previous`
+/// knew stays. What is no store's is a problem of the `catalog`'s.
+fn read_root(
     host: &Host,
     root: &StoreRoot,
     mounts: &MountTable,
     previous: &Catalog,
-) -> Result<Reading, Problem> {
-    let store = describe::describe(host, root, mounts)?;
-    let mut problems = Problems::of(&store.id);
-    let mut contents = match store.engine {
-        Engine::ContainersStorage => containers_storage::contents(&store, &mut problems),
-        Engine::Docker => docker::contents(&store, previous, &mut problems),
-        // Discovery makes no such root yet.
-        Engine::Containerd => Contents::default(),
+    problems: &mut Vec<Problem>,
+) -> Vec<Reading> {
+    let read: fn(&Store, &Catalog, &mut Problems) -> Contents = match root.engine {
+        Engine::ContainersStorage => |store, _, problems| containers_storage::contents(store, problems),
+        Engine::Docker => docker::contents,
+        Engine::Containerd => return containerd::read(host, root, mounts, previous, problems),
     };
+    match describe::describe(host, root, mounts) {
+        Ok(store) => vec![read_one(store, previous, read)],
+        Err(problem) => {
+            problems.push(problem);
+            Vec::new()
+        }
+    }
+}
+
+fn read_one(
+    store: Store,
+    previous: &Catalog,
+    read: fn(&Store, &Catalog, &mut Problems) -> Contents,
+) -> Reading {
+    let mut problems = Problems::of(&store.id);
+    let mut contents = read(&store, previous, &mut problems);
     contents.layers.keep_from(previous, &store.id);
     contents.images.keep_from(previous, &store.id);
-    Ok(Reading {
+    Reading {
         layers: contents.layers.found,
         images: contents.images.found,
         problems: problems.into_list(&store.root),
@@ -133,5 +151,5 @@ fn read_one(
             unlisted: contents.unlisted,
             ..store
         },
-    })
+    }
 }

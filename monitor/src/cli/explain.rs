@@ -88,8 +88,12 @@ async fn gather(context: &Context, arguments: &ExplainArguments) -> Result<Expla
     survey.refresh().await?;
     survey.scan_layer(held_in).await?;
     let knowledge = survey.snapshot(app::now()).await?;
-    let in_path =
-        |place: &Place| matches!(place, Place::File { path, .. } if *path == location.path_in_layer);
+    // A blob has the whole layer in it.
+    let is_blob = location.path_in_layer.is_empty() && path.is_file();
+    let in_path = |place: &Place| {
+        let is_there = matches!(place, Place::File { path, .. } if *path == location.path_in_layer);
+        is_there || (is_blob && place.layer() == Some(&location.layer))
+    };
     let found = knowledge
         .parts()
         .findings

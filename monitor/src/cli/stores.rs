@@ -26,6 +26,7 @@ impl Item for StoreRow {
     const COLUMNS: &'static [&'static str] = &[
         "ENGINE",
         "DRIVER",
+        "NAMESPACE",
         "ROOT",
         "OWNER",
         "FILE SYSTEM",
@@ -39,6 +40,7 @@ impl Item for StoreRow {
         vec![vec![
             Entry::plain(store.engine.as_str()),
             Entry::plain(store.driver.as_str()),
+            store.namespace.as_ref().map_or(Entry::plain("-"), Entry::outside),
             Entry::outside(store.root.as_os_str().as_encoded_bytes()),
             Entry::plain(store.owner_uid),
             Entry::outside(&store.filesystem),

@@ -4,6 +4,7 @@
 //! Invariant: pure, bounded, and nothing vanishes: each access is forwarded, filtered for a named reason, or parked
 //! until a snapshot or its deadline forwards it. The first of its kind goes out at once. Called by the event plane.
 
+mod askers;
 mod attributed;
 mod parking;
 mod repeats;
@@ -20,6 +21,8 @@ use crate::knowledge::Knowledge;
 use crate::model::{
     Access, Assessment, Attribution, Operation, Sanction, Severity, Sighting, Via, WatchMatch,
 };
+pub use askers::Asker;
+use askers::Askers;
 use attributed::Attributed;
 use parking::{Parked, Parking};
 use repeats::{RepeatKey, Repeats};
@@ -32,6 +35,8 @@ pub struct Correlated {
     pub assessment: Assessment,
     /// Why it was not attributed before its deadline; absent otherwise.
     pub unknown: Option<Unattributed>,
+    /// Who had an engine do it; absent for what a process does by itself.
+    pub asker: Option<Box<Asker>>,
     /// How often it happened in the present window, this time included.
     pub count: u64,
 }
@@ -54,9 +59,16 @@ impl Correlated {
 
 fn is_sensitive(access: &Access, attribution: Option<&Attribution>) -> bool {
     match attribution {
-        _ if access.operation == Operation::OpenDevice => false,
+        _ if matches!(access.operation, Operation::OpenDevice | Operation::Connect) => false,
         Some(attribution) => !attribution.findings.is_empty(),
         None => access.matched == WatchMatch::File,
+    }
+}
+
+impl Correlated {
+    /// Whether an engine's socket was connected to.
+    pub fn is_connection(&self) -> bool {
+        self.assessment.sighting.access.operation == Operation::Connect
     }
 }
 
@@ -71,6 +83,7 @@ struct Judged {
     attribution: Option<Arc<Attribution>>,
     sanction: Option<Sanction>,
     unknown: Option<Unattributed>,
+    asker: Option<Box<Asker>>,
 }
 
 /// See the module.
@@ -83,6 +96,7 @@ pub struct Correlator {
     attributed: Attributed,
     parking: Parking,
     repeats: Repeats,
+    askers: Askers,
 }
 
 impl Correlator {
@@ -95,6 +109,7 @@ impl Correlator {
             attributed: Attributed::default(),
             parking: Parking::new(settings.parked_max, settings.park_seconds),
             repeats: Repeats::new(settings.repeats_max, settings.repeat_seconds),
+            askers: Askers::default(),
         }
     }
 
@@ -111,7 +126,7 @@ impl Correlator {
         counts: &mut StageCounts,
     ) -> Vec<Correlated> {
         counts.correlate.received += 1;
-        match self.judge(&sighting) {
+        match self.judge(&sighting, counts) {
             Err(reason) => {
                 let evicted = self.parking.park(sighting, reason, now);
                 counts.correlate.parked = self.parking.len();
@@ -138,7 +153,7 @@ impl Correlator {
         self.attributed.forget();
         let mut out = Vec::new();
         for mut parked in self.parking.take_all() {
-            match self.judge(&parked.sighting) {
+            match self.judge(&parked.sighting, counts) {
                 Err(reason) => {
                     parked.reason = reason;
                     self.parking.put_back(parked);
@@ -174,10 +189,13 @@ impl Correlator {
     }
 
     /// What is to be done with an access, or why it has to wait.
-    fn judge(&mut self, sighting: &Sighting) -> Result<Verdict, Unattributed> {
+    fn judge(&mut self, sighting: &Sighting, counts: &mut StageCounts) -> Result<Verdict, Unattributed> {
         let access = &sighting.access;
         if access.operation == Operation::OpenDevice {
             return Ok(self.judge_device(sighting));
+        }
+        if access.operation == Operation::Connect {
+            return Ok(self.judge_connection(sighting, counts));
         }
         if !is_file(access) {
             return Ok(Verdict::Filter("not-a-file"));
@@ -185,6 +203,19 @@ impl Correlator {
         let attributed = self.attribute(access);
         let found = attributed.as_ref().ok().map(Arc::as_ref);
         let sanction = judge::sanction(sighting, found, &self.knowledge);
+        let is_finding = found.is_some_and(|found| !found.findings.is_empty());
+        if sanction == Some(Sanction::EngineAtWork)
+            && is_finding
+            && let Some(asker) = self.askers.of(access, &sighting.actor, &self.knowledge)
+        {
+            // The engine reads for somebody: it is no sanction for them.
+            return Ok(Verdict::Forward(Judged {
+                attribution: attributed.ok(),
+                sanction: None,
+                unknown: None,
+                asker: Some(Box::new(asker)),
+            }));
+        }
         if let Some(sanction) = sanction.filter(|_| !self.verbose) {
             return Ok(Verdict::Filter(sanction.as_str()));
         }
@@ -202,7 +233,35 @@ impl Correlator {
             attribution: attributed.ok(),
             sanction,
             unknown: None,
+            asker: None,
         }))
+    }
+
+    /// A connection is remembered, for what the engine reads then; alone it is only counted.
+    fn judge_connection(&mut self, sighting: &Sighting, counts: &mut StageCounts) -> Verdict {
+        let Some(socket) = self.knowledge.engine_socket(sighting.access.file) else {
+            return Verdict::Filter("unknown-socket");
+        };
+        let sanction = judge::sanction(sighting, None, &self.knowledge);
+        if let Some(sanction) = sanction.filter(|_| !self.verbose) {
+            return Verdict::Filter(sanction.as_str());
+        }
+        if sanction.is_none() {
+            if sighting.subject.uid == socket.owner_uid && sighting.actor.container.is_none() {
+                return Verdict::Filter("own-socket");
+            }
+            self.askers.note(socket, sighting);
+            counts.asked += 1;
+            if !self.verbose {
+                return Verdict::Filter("engine-socket");
+            }
+        }
+        Verdict::Forward(Judged {
+            attribution: None,
+            sanction,
+            unknown: None,
+            asker: None,
+        })
     }
 
     /// A device belongs to no layer and waits for no scan.
@@ -213,6 +272,7 @@ impl Correlator {
                 attribution: None,
                 sanction,
                 unknown: None,
+                asker: None,
             }),
         }
     }
@@ -233,6 +293,7 @@ impl Correlator {
             attribution: self.attribute(&parked.sighting.access).ok(),
             sanction: None,
             unknown: Some(parked.reason),
+            asker: None,
         };
         self.settle(Verdict::Forward(judged), parked.sighting, now, counts)
     }
@@ -253,6 +314,7 @@ impl Correlator {
                     let correlated = Correlated {
                         assessment: assess(sighting, attribution, judged.sanction),
                         unknown: judged.unknown,
+                        asker: judged.asker,
                         count: 1,
                     };
                     self.repeats.begin(key, &correlated, now);

@@ -25,18 +25,22 @@ pub(super) struct RepeatKey {
     via: Via,
     sanction: Option<Sanction>,
     unknown: bool,
+    by_engine: bool,
 }
 
 impl RepeatKey {
     /// The key of a judged access.
     pub(super) fn of(sighting: &Sighting, judged: &Judged) -> Self {
-        let (access, actor) = (&sighting.access, &sighting.actor);
+        let access = &sighting.access;
+        let asker = judged.asker.as_deref();
+        let whose = asker.map_or(sighting, |asker| &asker.sighting);
         let attribution = judged.attribution.as_deref();
         let layer = attribution.and_then(|found| found.layer.clone());
-        let by_file = is_sensitive(access, attribution) || layer.is_none();
+        // An export reads every file of a layer: that is one happening.
+        let by_file = (is_sensitive(access, attribution) && asker.is_none()) || layer.is_none();
         let process = ProcessKey {
-            tgid: access.tgid,
-            start_ns: access.process_start_ns,
+            tgid: whose.access.tgid,
+            start_ns: whose.access.process_start_ns,
         };
         // What a process holds open is told once for each, and hides nobody's next read.
         let listed = access.operation == Operation::OpenBeforeStart;
@@ -44,12 +48,17 @@ impl RepeatKey {
             layer,
             file: by_file.then_some(access.file),
             process: (!by_file || listed).then_some(process),
-            uid: sighting.subject.uid,
-            container: actor.container.as_ref().map(|container| container.id.clone()),
+            uid: whose.subject.uid,
+            container: whose
+                .actor
+                .container
+                .as_ref()
+                .map(|container| container.id.clone()),
             allowed: access.result == 0,
             via: access.via,
             sanction: judged.sanction,
             unknown: judged.unknown.is_some(),
+            by_engine: asker.is_some(),
         }
     }
 }

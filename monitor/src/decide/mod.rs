@@ -28,6 +28,11 @@ pub fn decide(correlated: &Correlated) -> Record {
 fn alert(rule: &Rule, correlated: &Correlated) -> Alert {
     let assessment = &correlated.assessment;
     let sighting = &assessment.sighting;
+    // What an engine does for somebody is theirs.
+    let whose = correlated
+        .asker
+        .as_deref()
+        .map_or(sighting, |asker| &asker.sighting);
     let attribution = assessment.attribution.as_ref();
     let trust = attribution.map(|found| TrustReport {
         provenance: found.provenance,
@@ -38,9 +43,9 @@ fn alert(rule: &Rule, correlated: &Correlated) -> Alert {
         id: sighting.access.id.clone(),
         severity: severity::severity(correlated),
         time: sighting.access.time,
-        subject: subject_report(&sighting.subject),
-        process: process_report(&sighting.actor),
-        container: sighting.actor.container.clone(),
+        subject: subject_report(&whose.subject),
+        process: process_report(&whose.actor),
+        container: whose.actor.container.clone(),
         access: report::access_report(&sighting.access, attribution),
         layer: attribution.and_then(|found| found.report.clone()),
         images: attribution.map(|found| found.images.clone()).unwrap_or_default(),

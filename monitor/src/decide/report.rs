@@ -28,15 +28,22 @@ pub(crate) fn subject_report(subject: &Subject) -> SubjectReport {
 
 /// A process.
 pub(crate) fn process_report(actor: &Actor) -> ProcessReport {
-    let exe = |path: &Path| printable(path.as_os_str().as_bytes()).to_string();
-    let name = |process: &Process| process.exe.as_deref().map_or_else(|| process.comm.clone(), exe);
     ProcessReport {
         pid: actor.process.pid,
         comm: actor.process.comm.clone(),
-        exe: actor.process.exe.as_deref().map(exe),
+        exe: actor.process.exe.as_deref().map(shown),
         cmdline: actor.process.cmdline.clone(),
-        ancestors: actor.ancestors.iter().map(name).collect(),
+        ancestors: actor.ancestors.iter().map(name_of).collect(),
     }
+}
+
+fn shown(path: &Path) -> String {
+    printable(path.as_os_str().as_bytes()).to_string()
+}
+
+/// The executable, or the thread's name where it is not known.
+fn name_of(process: &Process) -> String {
+    process.exe.as_deref().map_or_else(|| process.comm.clone(), shown)
 }
 
 /// An access.
@@ -73,13 +80,15 @@ pub(super) fn finding_report(attribution: &Attribution) -> Option<FindingReport>
 /// The rule's sentence with its words in braces filled in.
 pub(super) fn fill(template: &str, correlated: &Correlated) -> String {
     let sighting = &correlated.assessment.sighting;
+    let asker = correlated.asker.as_deref();
+    let whose = asker.map_or(sighting, |asker| &asker.sighting);
     let attribution = correlated.assessment.attribution.as_ref();
-    let uid = sighting.subject.uid.to_string();
-    let user = match &sighting.subject.user {
+    let uid = whose.subject.uid.to_string();
+    let user = match &whose.subject.user {
         Some(name) => format!("User {} (uid {uid})", printable(name.as_bytes())),
         None => format!("Uid {uid}"),
     };
-    let container = sighting
+    let container = whose
         .actor
         .container
         .as_ref()
@@ -95,6 +104,12 @@ pub(super) fn fill(template: &str, correlated: &Correlated) -> String {
             "what}" => what(attribution),
             "container}" => container.clone(),
             "owner}" => owner.clone(),
+            "engine}" => name_of(&sighting.actor.process),
+            "socket}" => asker.map_or_else(String::new, |asker| shown(&asker.socket)),
+            "others}" => match asker.map_or(0, |asker| asker.others) {
+                0 => String::new(),
+                others => format!(" (or for one of {others} others who asked it then)"),
+            },
             text => text.trim_end_matches('{').to_owned(),
         })
         .collect()
@@ -118,6 +133,7 @@ fn did(access: &Access) -> &'static str {
         Operation::Receive => "received",
         Operation::OpenBeforeStart => "held open",
         Operation::Hold => "came to hold",
+        Operation::Connect => "connected to",
         Operation::Open
         | Operation::OpenDevice
         | Operation::Rename

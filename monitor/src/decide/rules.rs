@@ -33,7 +33,7 @@ pub struct Rule {
 }
 
 /// The rules, in the order in which they are tried.
-pub static RULES: [Rule; 7] = [
+pub static RULES: [Rule; 9] = [
     Rule {
         alert: AlertKind::RawDeviceRead,
         outcome: Outcome::Alert,
@@ -41,6 +41,22 @@ pub static RULES: [Rule; 7] = [
         condition: Correlated::is_raw_device,
         why: "{user} {did} the device under an image store: every layer on it can be read past all file modes.",
         remedy: "Take the user out of group disk, or close the device or image file to others; treat what the store holds as read.",
+    },
+    Rule {
+        alert: AlertKind::CacheApiAccess,
+        outcome: Outcome::Alert,
+        when: "a subject that is not the host's root reached an engine's socket, and within 30 seconds the engine read a finding",
+        condition: |one| one.asker.is_some(),
+        why: "{user} asked an engine at {socket}, and {engine} then {did} {what} in a cached image layer{others}: whoever may ask the engine gets what it reads.",
+        remedy: "Replace the secret; see whether the user needs the engine's socket (group docker is root's equal).",
+    },
+    Rule {
+        alert: AlertKind::CacheApiAccess,
+        outcome: Outcome::Record,
+        when: "a subject that is not the host's root reached an engine's socket",
+        condition: Correlated::is_connection,
+        why: "{user} connected to the socket of a container engine.",
+        remedy: "None is needed if the user is meant to be root's equal.",
     },
     Rule {
         alert: AlertKind::ForeignContainerRead,

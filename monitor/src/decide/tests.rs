@@ -19,6 +19,7 @@ fn the_last_rule_always_applies() {
             severity: Severity::High,
         },
         unknown: None,
+        asker: None,
         count: 1,
     };
     assert!((RULES[RULES.len() - 1].condition)(&correlated));
@@ -26,7 +27,17 @@ fn the_last_rule_always_applies() {
 
 #[test]
 fn each_rule_is_told_and_filled() {
-    let words = ["{user}", "{uid}", "{did}", "{what}", "{container}", "{owner}"];
+    let words = [
+        "{user}",
+        "{uid}",
+        "{did}",
+        "{what}",
+        "{container}",
+        "{owner}",
+        "{engine}",
+        "{socket}",
+        "{others}",
+    ];
     let mut told = BTreeSet::new();
     for rule in &RULES {
         assert!(told.insert(rule.when), "two rules say {}", rule.when);
@@ -47,6 +58,7 @@ fn each_rule_is_told_and_filled() {
         AlertKind::ForeignStoreRead,
         AlertKind::LayerContentRead,
         AlertKind::RawDeviceRead,
+        AlertKind::CacheApiAccess,
     ];
     assert_eq!(alerts, expected.into());
 }

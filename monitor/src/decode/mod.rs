@@ -151,7 +151,7 @@ fn check(record: &Record) -> Result<(), DecodeError> {
     if record.version != WIRE_VERSION {
         return Err(DecodeError::Version(record.version));
     }
-    if record.hook > hooks::PROCESS {
+    if record.hook > hooks::CONNECT {
         return Err(DecodeError::Hook(record.hook));
     }
     if record.flags & !KNOWN_FLAGS != 0 {
@@ -174,6 +174,7 @@ fn operation(kind: u16) -> Result<Operation, DecodeError> {
         kinds::RECEIVE_FINDING => Operation::Receive,
         kinds::HOLD_FINDING => Operation::Hold,
         kinds::OPEN_DEVICE => Operation::OpenDevice,
+        kinds::CONNECT => Operation::Connect,
         other => return Err(DecodeError::Kind(other)),
     })
 }

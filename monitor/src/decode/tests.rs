@@ -22,8 +22,8 @@ fn what_no_version_defines_is_refused_by_name() {
     check("version 1", |r| r.version = 1, Err(DecodeError::Version(1)));
     check("version 3", |r| r.version = 3, Err(DecodeError::Version(3)));
     check("kind 0", |r| r.kind = 0, Err(DecodeError::Kind(0)));
-    check("kind 11", |r| r.kind = 11, Err(DecodeError::Kind(11)));
-    check("hook 8", |r| r.hook = 8, Err(DecodeError::Hook(8)));
+    check("kind 12", |r| r.kind = 12, Err(DecodeError::Kind(12)));
+    check("hook 9", |r| r.hook = 9, Err(DecodeError::Hook(9)));
     check(
         "a new flag",
         |r| r.flags |= 1 << 31,
@@ -125,6 +125,7 @@ fn kinds_become_operations() {
         (kinds::READ_FINDING, Operation::Read),
         (kinds::RECEIVE_FINDING, Operation::Receive),
         (kinds::OPEN_DEVICE, Operation::OpenDevice),
+        (kinds::CONNECT, Operation::Connect),
     ] {
         let mut scene = Scene::new();
         scene.record.kind = kind;

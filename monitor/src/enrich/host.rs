@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::bounded;
 use crate::knowledge::{AgentProcess, HostFacts};
 use crate::model::{DevIno, KernelDev};
 
@@ -39,6 +40,10 @@ const ENGINES: [&str; 13] = [
     "rke2",
 ];
 
+/// More processes than are looked at for engines.
+const MAX_PROCESSES: usize = 32_768;
+const STATUS_LIMIT: u64 = 1 << 20;
+
 /// The host as proc(5) of its own process namespace shows it; `proc` is that file system's mount point.
 pub fn host_facts(proc: &Path) -> HostFacts {
     let inode = |name: &str| std::fs::metadata(proc.join(name)).ok();
@@ -66,6 +71,38 @@ pub fn engine_executables(host_root: &Path) -> Vec<DevIno> {
     let programs = found.filter(is_roots_program);
     let keys: BTreeSet<DevIno> = programs.map(|one| DevIno::of(&one)).collect();
     keys.into_iter().collect()
+}
+
+/// The inodes of the engines that run as root of the host, wherever they are installed; `proc` is the host's.
+///
+/// A name alone proves nothing, so the process must be root's own: another user can give any program any name.
+pub fn running_engines(proc: &Path) -> Vec<DevIno> {
+    let host =
+        std::fs::read_link(proc.join("1/ns/user")).or_else(|_| std::fs::read_link("/proc/self/ns/user"));
+    let Ok(host) = host else { return Vec::new() };
+    let entries = std::fs::read_dir(proc).into_iter().flatten().flatten();
+    let processes = entries.map(|entry| entry.path()).filter(|process| {
+        let name = process.file_name().unwrap_or_default().as_encoded_bytes();
+        name.iter().all(u8::is_ascii_digit)
+    });
+    let engine = |process: PathBuf| {
+        let exe = std::fs::read_link(process.join("exe")).ok()?;
+        let name = exe.file_name()?;
+        ENGINES.iter().find(|engine| name == **engine)?;
+        let is_roots = real_uid(&process) == Some(0)
+            && std::fs::read_link(process.join("ns/user")).is_ok_and(|namespace| namespace == host);
+        let program = std::fs::metadata(process.join("exe")).ok()?;
+        (is_roots && is_roots_program(&program)).then(|| DevIno::of(&program))
+    };
+    let keys: BTreeSet<DevIno> = processes.take(MAX_PROCESSES).filter_map(engine).collect();
+    keys.into_iter().collect()
+}
+
+/// The first number of the line `Uid:` (`proc_pid_status(5)`).
+fn real_uid(process: &Path) -> Option<u32> {
+    let status = bounded::read_text(&process.join("status"), STATUS_LIMIT).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Executable, and nobody but root can change it.

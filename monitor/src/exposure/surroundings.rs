@@ -18,7 +18,7 @@ use super::way::{Component, Way};
 use crate::bounded;
 use crate::catalog::{Catalog, Host};
 use crate::model::text::printable;
-use crate::model::{Bypass, Exposure, Gate, Means, Reader, Store, StoreId};
+use crate::model::{Bypass, EngineSocket, Exposure, Gate, Means, Reader, Store, StoreId};
 
 /// More ways past the modes than anybody reads about.
 const MAX_BYPASSES: usize = 32;
@@ -29,6 +29,7 @@ pub struct Surroundings {
     looker: Looker,
     mounts: Mounts,
     pub(super) people: People,
+    engine_sockets: Vec<EngineSocket>,
     pub(super) sockets: Vec<Open>,
     capabilities: Vec<Open>,
     devices: Vec<(StoreId, Open)>,
@@ -65,17 +66,24 @@ impl Surroundings {
     /// Looks at a host.
     pub fn look(host: &Host, catalog: &Catalog, processes: &Processes) -> Self {
         let looker = Looker::new(host);
+        let engine_sockets = bypasses::engine_sockets(&looker);
         let roots = catalog.stores.iter().map(|store| store.root.as_path());
         Self {
             mounts: Mounts::look(&looker, processes, roots),
             people: People::read(host, &processes.users),
-            sockets: bypasses::sockets(&looker),
+            sockets: bypasses::sockets(&looker, &engine_sockets),
+            engine_sockets,
             capabilities: bypasses::capabilities(&looker, processes),
             devices: bypasses::devices(&looker, &catalog.raw_devices),
             security_modules: security_modules(host),
             is_cut: processes.is_cut,
             looker,
         }
+    }
+
+    /// The sockets at which engines serve now.
+    pub fn engine_sockets(&self) -> &[EngineSocket] {
+        &self.engine_sockets
     }
 
     /// Who besides root can read `path` (as this process sees it); for a directory, who can enter it.

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{scan, trust};
+use crate::{catalog, scan, trust};
 
 /// A target.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +19,9 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     target("answer", scan::fuzz::answer),
+    target("bolt", catalog::fuzz::bolt),
     target("file", scan::fuzz::file),
     target("image-config", scan::fuzz::image_config),
     target("layer", scan::fuzz::layer),

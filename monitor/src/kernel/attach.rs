@@ -345,7 +345,7 @@ impl Tracer {
 }
 
 /// The maps that both sides use; the others live as long as a program does.
-const SHARED: [&str; 11] = [
+const SHARED: [&str; 12] = [
     "EVENTS",
     "PROCESSES",
     "FILTER",
@@ -354,6 +354,7 @@ const SHARED: [&str; 11] = [
     "DEVICES",
     "UNSCANNED",
     "BLOCK_DEVICES",
+    "SOCKETS",
     "OWN",
     "ALIVE",
     "COUNTERS",

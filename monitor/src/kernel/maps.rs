@@ -35,6 +35,8 @@ pub struct WatchSet {
     pub generations: BTreeMap<WatchKey, u32>,
     /// Block devices that hold a store, by their number with inode 0, and files that do (behind a loop device).
     pub block_devices: BTreeMap<WatchKey, u32>,
+    /// Sockets of container engines.
+    pub sockets: BTreeMap<WatchKey, u32>,
 }
 
 impl WatchSet {
@@ -46,7 +48,7 @@ impl WatchSet {
         of.iter().map(|(key, flags)| (*key, watch(key, flags))).collect()
     }
 
-    /// All keys.
+    /// All that an open can meet.
     fn keys(&self) -> impl Iterator<Item = &WatchKey> {
         let maps = [&self.files, &self.directories, &self.block_devices];
         maps.into_iter().flat_map(BTreeMap::keys)
@@ -88,6 +90,7 @@ pub struct WatchMaps {
     devices: Array<MapData, u32>,
     unscanned: Array<MapData, u32>,
     block_devices: HashMap<MapData, KeyBytes, WatchBytes>,
+    sockets: HashMap<MapData, KeyBytes, WatchBytes>,
     filter: Array<MapData, u64>,
     own: HashMap<MapData, u32, u64>,
     alive: Array<MapData, u64>,
@@ -122,6 +125,7 @@ impl WatchMaps {
             devices: Array::try_from(take("DEVICES")?).map_err(bad("DEVICES"))?,
             unscanned: Array::try_from(take("UNSCANNED")?).map_err(bad("UNSCANNED"))?,
             block_devices: HashMap::try_from(take("BLOCK_DEVICES")?).map_err(bad("BLOCK_DEVICES"))?,
+            sockets: HashMap::try_from(take("SOCKETS")?).map_err(bad("SOCKETS"))?,
             filter: Array::try_from(take("FILTER")?).map_err(bad("FILTER"))?,
             own: HashMap::try_from(take("OWN")?).map_err(bad("OWN"))?,
             alive: Array::try_from(take("ALIVE")?).map_err(bad("ALIVE"))?,
@@ -162,6 +166,7 @@ impl WatchMaps {
         set_one(&mut self.block_devices, "BLOCK_DEVICES", |set| {
             &mut set.block_devices
         })?;
+        set_one(&mut self.sockets, "SOCKETS", |set| &mut set.sockets)?;
         for slot in old_slots.difference(&slots) {
             set_flag(&mut self.devices, "DEVICES", *slot, 0)?;
         }
@@ -216,6 +221,7 @@ impl WatchMaps {
             files: entries(&self.sensitive, "SENSITIVE")?,
             directories: entries(&self.roots, "ROOTS")?,
             block_devices: entries(&self.block_devices, "BLOCK_DEVICES")?,
+            sockets: entries(&self.sockets, "SOCKETS")?,
             generations: BTreeMap::new(),
         };
         let processes: Vec<u32> = self.own.keys().collect::<Result<_, _>>().map_err(read("OWN"))?;

@@ -14,7 +14,11 @@ use crate::bounded::{self, BoundedError};
 /// The kernel's own description; modules have theirs beside it.
 pub(crate) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// Of those that keep fields of interest.
-const MODULES: [&str; 2] = ["/sys/kernel/btf/overlay", "/sys/kernel/btf/btrfs"];
+const MODULES: [&str; 3] = [
+    "/sys/kernel/btf/overlay",
+    "/sys/kernel/btf/btrfs",
+    "/sys/kernel/btf/unix",
+];
 /// Debian's kernels have 5 to 6 MB.
 const LIMIT_BYTES: u64 = 128 << 20;
 
@@ -61,7 +65,17 @@ impl Resolved {
 /// Fields that only some kernels have, or only once a file system's module is loaded.
 fn is_optional(path: &str) -> bool {
     let last_in_task = matches!(path, "task_struct.loginuid" | "task_struct.thread_info.status");
-    let of_one_way = ["ovl_", "btrfs_", "io_kiocb.", "backing_file.", "mm_struct."];
+    let of_one_way = [
+        "ovl_",
+        "btrfs_",
+        "io_kiocb.",
+        "backing_file.",
+        "mm_struct.",
+        "unix_sock.",
+        "socket.",
+        "sock.",
+        "file.private_data",
+    ];
     last_in_task
         || of_one_way.iter().any(|start| path.starts_with(start))
         || matches!(path, "dentry.d_u.d_alias" | "inode.i_dentry.first")

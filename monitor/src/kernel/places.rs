@@ -46,7 +46,7 @@ pub struct RefusedPlace {
 }
 
 /// All places with their metric labels, by number.
-pub(super) const NAMES: [(u16, &str); 8] = [
+pub(super) const NAMES: [(u16, &str); 9] = [
     (hooks::OPEN, "open"),
     (hooks::RENAME, "rename"),
     (hooks::MAP, "map"),
@@ -55,6 +55,7 @@ pub(super) const NAMES: [(u16, &str); 8] = [
     (hooks::IO_URING, "io-uring"),
     (hooks::DESCRIPTORS, "descriptors"),
     (hooks::PROCESS, "process"),
+    (hooks::CONNECT, "connect"),
 ];
 
 /// A place's name.
@@ -78,6 +79,7 @@ const A: &[Program] = &[
     program("lsm_mmap_file", Lsm("mmap_file"), &[hooks::MAP]),
     program("lsm_file_permission", Lsm("file_permission"), &[hooks::READ]),
     program("lsm_file_receive", Lsm("file_receive"), &[hooks::RECEIVE]),
+    program("lsm_connect", Lsm("unix_stream_connect"), &[hooks::CONNECT]),
 ];
 
 const B: &[Program] = &[
@@ -93,6 +95,11 @@ const B: &[Program] = &[
         "fexit_file_receive",
         Fexit("security_file_receive"),
         &[hooks::RECEIVE],
+    ),
+    program(
+        "fexit_connect",
+        Fexit("security_unix_stream_connect"),
+        &[hooks::CONNECT],
     ),
 ];
 
@@ -110,13 +117,24 @@ const C: &[Program] = &[
         Kprobe("security_file_receive"),
         &[hooks::RECEIVE],
     ),
+    program(
+        "kprobe_connect",
+        Kprobe("security_unix_stream_connect"),
+        &[hooks::CONNECT],
+    ),
 ];
 
 const D: &[Program] = &[
     program(
         "sys_exit",
         Tracepoint,
-        &[hooks::OPEN, hooks::MAP, hooks::RECEIVE, hooks::DESCRIPTORS],
+        &[
+            hooks::OPEN,
+            hooks::MAP,
+            hooks::RECEIVE,
+            hooks::DESCRIPTORS,
+            hooks::CONNECT,
+        ],
     ),
     program("io_uring_complete", Tracepoint, &[hooks::IO_URING]),
 ];

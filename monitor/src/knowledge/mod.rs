@@ -15,11 +15,13 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DevIno, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, LayerState, Place, Provenance,
-    Store, StoreId, TrustReport, text,
+    DevIno, EngineSocket, Grade, Image, ImageReport, Layer, LayerId, LayerKey, LayerReport, Place,
+    Provenance, Store, StoreId, TrustReport, text,
 };
 use locate::ContentPaths;
-pub use parts::{AgentProcess, HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
+pub use parts::{
+    AgentProcess, HostFacts, KnowledgeParts, KnownBlob, KnownConfig, KnownFinding, KnownVerdict,
+};
 
 /// One snapshot; see the module.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,6 +37,7 @@ pub struct Knowledge {
     images_of_layer: HashMap<LayerKey, Vec<usize>>,
     findings: HashMap<DevIno, Vec<usize>>,
     configs: HashMap<DevIno, usize>,
+    blobs: HashMap<DevIno, Vec<usize>>,
     scanned: HashSet<LayerKey>,
     engines: HashSet<DevIno>,
 }
@@ -79,6 +82,9 @@ impl From<KnowledgeParts> for Knowledge {
         }
         let configs = parts.configs.iter().enumerate();
         knowledge.configs = configs.map(|(at, config)| (config.key, at)).collect();
+        for (at, blob) in parts.blobs.iter().enumerate() {
+            knowledge.blobs.entry(blob.key).or_default().push(at);
+        }
         knowledge.content_paths = ContentPaths::new(&parts.stores, &parts.layers);
         knowledge.parts = parts;
         knowledge
@@ -124,6 +130,21 @@ impl Knowledge {
             .get(&key)
             .or_else(|| self.index_directories.get(&key))?;
         self.parts.stores.get(*at)
+    }
+
+    /// The same, and those that share the directory with it, as containerd's namespaces do.
+    pub fn stores_of_directory(&self, key: DevIno) -> impl Iterator<Item = &Store> {
+        let of_directory = self.store_of_directory(key);
+        let shares = move |store: &&Store| {
+            store.root_key == key
+                || store
+                    .layer_directories
+                    .iter()
+                    .any(|(_, of_store)| *of_store == key)
+        };
+        let others = self.parts.stores.iter().filter(shares);
+        let others = others.filter(move |store| of_directory.is_some_and(|first| first.id != store.id));
+        of_directory.into_iter().chain(others)
     }
 
     /// The store whose commits show in the directory with this inode.
@@ -172,6 +193,18 @@ impl Knowledge {
         self.parts.configs.get(*self.configs.get(&file)?)
     }
 
+    /// The layers that a file is the blob of, by the file's inode.
+    pub fn blobs_of(&self, file: DevIno) -> impl Iterator<Item = &KnownBlob> {
+        let places = self.blobs.get(&file).into_iter().flatten();
+        places.filter_map(|at| self.parts.blobs.get(*at))
+    }
+
+    /// The findings that came with a layer.
+    pub fn findings_in<'k>(&'k self, layer: &'k LayerKey) -> impl Iterator<Item = &'k KnownFinding> {
+        let findings = self.parts.findings.iter();
+        findings.filter(move |known| known.finding.place.layer() == Some(layer))
+    }
+
     /// The findings, each once also where layers are copies and several inodes hold it.
     pub fn distinct_findings(&self) -> impl Iterator<Item = &KnownFinding> {
         let mut seen = HashSet::new();
@@ -195,15 +228,18 @@ impl Knowledge {
     /// Whether each layer that can be scanned has been.
     pub fn is_complete(&self) -> bool {
         let layers = self.parts.layers.iter();
-        let mut to_scan = layers.filter(|layer| {
-            layer.content_key.is_some() && matches!(layer.state, LayerState::Image | LayerState::Dangling)
-        });
+        let mut to_scan = layers.filter(|layer| layer.is_scannable());
         to_scan.all(|layer| self.is_scanned(&layer.key))
     }
 
     /// Whether an executable is a container engine's.
     pub fn is_engine(&self, exe: DevIno) -> bool {
         self.engines.contains(&exe)
+    }
+
+    /// The engine's socket with this inode.
+    pub fn engine_socket(&self, key: DevIno) -> Option<&EngineSocket> {
+        self.parts.engine_sockets.iter().find(|socket| socket.key == key)
     }
 
     /// Whether a later layer hides the finding's file in each image that contains it; a file of no image is not hidden.

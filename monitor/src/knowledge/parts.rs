@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DevIno, Exposure, Finding, Image, ImageId, KernelDev, Layer, LayerKey, RawDevice, Store, StoreId,
-    Verdict, Visibility,
+    DevIno, EngineSocket, Exposure, Finding, Image, ImageId, KernelDev, Layer, LayerKey, RawDevice, Store,
+    StoreId, Verdict, Visibility,
 };
 
 /// One finding with what depends on where it lies.
@@ -33,6 +33,17 @@ pub struct KnownConfig {
     pub image: ImageId,
     /// What was found in it.
     pub findings: Vec<Finding>,
+    /// Who could read the file when the snapshot was made.
+    pub exposure: Option<Exposure>,
+}
+
+/// A blob in a content store whose layer has findings: who reads it has all of them, whatever modes they have inside.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct KnownBlob {
+    /// The file.
+    pub key: DevIno,
+    /// The layer that was unpacked from it.
+    pub layer: LayerKey,
     /// Who could read the file when the snapshot was made.
     pub exposure: Option<Exposure>,
 }
@@ -91,11 +102,17 @@ pub struct KnowledgeParts {
     /// What the scan found in image configurations.
     #[serde(default)]
     pub configs: Vec<KnownConfig>,
+    /// The blobs of layers with findings.
+    #[serde(default)]
+    pub blobs: Vec<KnownBlob>,
     /// The verdicts, one for each name of an image.
     pub verdicts: Vec<KnownVerdict>,
     /// The devices and image files that hold the stores.
     #[serde(default)]
     pub raw_devices: Vec<RawDevice>,
+    /// The sockets at which engines serve.
+    #[serde(default)]
+    pub engine_sockets: Vec<EngineSocket>,
     /// Executable inodes of the container engines of this host.
     pub engine_executables: Vec<DevIno>,
 }

@@ -24,6 +24,8 @@ pub enum Operation {
     Hold,
     /// A block device that holds a store, or the file behind one, was opened.
     OpenDevice,
+    /// A connection to a container engine's socket was made.
+    Connect,
     /// A name changed in a watched directory: the sign of a pull.
     Rename,
     /// A file was created in a watched directory.

@@ -31,6 +31,8 @@ pub enum AlertKind {
     LayerContentRead,
     /// A non-root subject opened the block device or image file under a store.
     RawDeviceRead,
+    /// A non-root subject reached an engine's socket, and the engine then read a finding.
+    CacheApiAccess,
     /// Somebody who is neither a store's owner nor root's equal can read a finding.
     SensitiveLayerExposed,
     /// The agent does not see what it should.
@@ -43,12 +45,13 @@ pub enum AlertKind {
 
 impl AlertKind {
     /// All, for metrics.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SensitiveLayerRead,
         Self::ForeignContainerRead,
         Self::ForeignStoreRead,
         Self::LayerContentRead,
         Self::RawDeviceRead,
+        Self::CacheApiAccess,
         Self::SensitiveLayerExposed,
         Self::MonitorBlind,
         Self::EventsLost,
@@ -63,6 +66,7 @@ impl AlertKind {
             Self::ForeignStoreRead => "ForeignStoreRead",
             Self::LayerContentRead => "LayerContentRead",
             Self::RawDeviceRead => "RawDeviceRead",
+            Self::CacheApiAccess => "CacheApiAccess",
             Self::SensitiveLayerExposed => "SensitiveLayerExposed",
             Self::MonitorBlind => "MonitorBlind",
             Self::EventsLost => "EventsLost",

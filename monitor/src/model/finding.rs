@@ -92,11 +92,10 @@ impl Category {
     ];
 
     /// Those that metrics tell apart: each costs a series for every severity. The others count as generic.
-    pub const COUNTED: [Self; 8] = [
+    pub const COUNTED: [Self; 7] = [
         Self::PrivateKey,
         Self::Cloud,
         Self::Forge,
-        Self::Registry,
         Self::Database,
         Self::Account,
         Self::Kubernetes,

@@ -3,7 +3,7 @@
 //! Invariant: nothing here was believed without a bound, and nothing holds file content or a configuration value; a
 //! configuration that may carry a secret is named by its path and read by `scan` alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,17 +46,36 @@ pub enum Driver {
     Btrfs,
     /// A dataset for each layer.
     Zfs,
+    /// Like overlay, as containerd lays it out.
+    Overlayfs,
+    /// Like vfs, as containerd lays it out.
+    Native,
 }
 
 impl Driver {
-    /// Those whose stores are read, for metrics.
-    pub const READ: [Self; 3] = [Self::Overlay, Self::Overlay2, Self::Vfs];
+    /// Those that metrics tell apart, of those whose stores are read.
+    pub const COUNTED: [Self; 5] = [
+        Self::Overlay,
+        Self::Overlay2,
+        Self::Vfs,
+        Self::Btrfs,
+        Self::Overlayfs,
+    ];
+
+    /// What it counts as in metrics: containerd's copies of whole trees as others' copies.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        match self {
+            Self::Native => Self::Vfs,
+            Self::Overlay | Self::Overlay2 | Self::Vfs | Self::Btrfs | Self::Zfs | Self::Overlayfs => self,
+        }
+    }
 
     /// Whether each layer is a copy of the whole tree up to it, so that most of its files came from below.
     pub fn keeps_copies(self) -> bool {
         match self {
-            Self::Overlay | Self::Overlay2 => false,
-            Self::Vfs | Self::Btrfs | Self::Zfs => true,
+            Self::Overlay | Self::Overlay2 | Self::Overlayfs => false,
+            Self::Vfs | Self::Btrfs | Self::Zfs | Self::Native => true,
         }
     }
 
@@ -68,6 +87,8 @@ impl Driver {
             Self::Vfs => "vfs",
             Self::Btrfs => "btrfs",
             Self::Zfs => "zfs",
+            Self::Overlayfs => "overlayfs",
+            Self::Native => "native",
         }
     }
 }
@@ -75,12 +96,15 @@ impl Driver {
 /// A place on this host where an engine keeps layers.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Store {
-    /// `<driver>@<root>`.
+    /// `<driver>@<root>`, with `#<namespace>` where there is one.
     pub id: StoreId,
     /// Whose format it is.
     pub engine: Engine,
     /// How layers lie in it.
     pub driver: Driver,
+    /// Of containerd's, whose namespaces each have images and layers of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// The graph root, as this process sees it.
     #[serde(with = "super::path")]
     pub root: PathBuf,
@@ -130,6 +154,44 @@ pub struct RawDevice {
     pub store: StoreId,
 }
 
+/// A socket that a container engine serves: who may write to it has the engine read for them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EngineSocket {
+    /// The socket's inode.
+    pub key: DevIno,
+    /// Its name on the host.
+    #[serde(with = "super::path")]
+    pub path: PathBuf,
+    /// Whose it is: the user that the engine serves, besides root.
+    pub owner_uid: u32,
+}
+
+/// Which programs read images for those who ask at a socket of this name; Docker has containerd do it.
+const SERVED_BY: [(&str, &[&str]); 5] = [
+    ("docker.sock", &["dockerd", "containerd", "docker-containerd"]),
+    ("podman.sock", &["podman"]),
+    (
+        "containerd.sock",
+        &["containerd", "docker-containerd", "k3s", "rke2"],
+    ),
+    ("crio.sock", &["crio"]),
+    ("buildkitd.sock", &["buildkitd", "containerd"]),
+];
+
+impl EngineSocket {
+    /// Whether an engine's executable does what is asked at this socket.
+    pub fn is_served_by(&self, exe: &Path) -> bool {
+        let served = SERVED_BY
+            .iter()
+            .find(|(socket, _)| self.path.file_name().is_some_and(|name| name == *socket));
+        served.is_none_or(|(_, programs)| {
+            programs
+                .iter()
+                .any(|program| exe.file_name().is_some_and(|name| name == *program))
+        })
+    }
+}
+
 /// What a layer is at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -166,6 +228,21 @@ pub struct Layer {
     pub created: Option<jiff::Timestamp>,
     /// What it is at the moment.
     pub state: LayerState,
+}
+
+impl Layer {
+    /// Whether it is there as it was pulled and nowhere else: its content is the blob, a file.
+    pub fn is_packed(&self) -> bool {
+        let name = self.content.file_name().and_then(|name| name.to_str());
+        let blob = self.blob_digest.as_ref().map(Digest::hex);
+        self.content_key.is_none() && blob.is_some() && name == blob
+    }
+
+    /// Whether it is an image's and can be scanned.
+    pub fn is_scannable(&self) -> bool {
+        matches!(self.state, LayerState::Image | LayerState::Dangling)
+            && (self.content_key.is_some() || self.is_packed())
+    }
 }
 
 /// An image of a store.

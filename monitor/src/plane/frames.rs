@@ -10,13 +10,13 @@ use crate::attribute::attribute;
 use crate::decode::{BootClock, decode};
 use crate::judge;
 use crate::knowledge::{
-    AgentProcess, HostFacts, Knowledge, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict,
+    AgentProcess, HostFacts, Knowledge, KnowledgeParts, KnownBlob, KnownConfig, KnownFinding, KnownVerdict,
 };
 use crate::model::{
     Access, Actor, Attribution, Category, Confidence, Container, Decision, DevIno, Digest, Driver, Engine,
-    Exposure, Finding, Fingerprint, Gate, Grade, Image, ImageId, KernelDev, Layer, LayerId, LayerKey,
-    LayerState, Place, Process, Provenance, Reader, RuleId, Severity, Sighting, Store, StoreId, Verdict,
-    Visibility,
+    EngineSocket, Exposure, Finding, Fingerprint, Gate, Grade, Image, ImageId, KernelDev, Layer, LayerId,
+    LayerKey, LayerState, Place, Process, Provenance, Reader, RuleId, Severity, Sighting, Store, StoreId,
+    Verdict, Visibility,
 };
 
 /// The device of the store.
@@ -141,6 +141,22 @@ impl Scene {
         self.path("/vda");
     }
 
+    /// The engine's socket is connected to instead.
+    pub(crate) fn connects(&mut self) {
+        (self.record.kind, self.record.hook) = (kinds::CONNECT, hooks::CONNECT);
+        self.record.mode = 0o140_660;
+        self.record.file = InodeKey::new(DEVICE, 950);
+        self.record.watch = self.record.file;
+        self.path("/docker.sock");
+    }
+
+    /// The process is the engine, as root.
+    pub(crate) fn engine(&mut self, exe: &str) {
+        self.uid(0);
+        self.actor.process.exe = Some(exe.into());
+        self.actor.process.exe_key = Some(key(900));
+    }
+
     /// The file is the first image's configuration, with a finding in it.
     pub(crate) fn configuration(&mut self) {
         let image = self.parts.images[0].clone();
@@ -159,6 +175,18 @@ impl Scene {
             exposure: finding.exposure,
         });
         self.path("/storage/overlay-images/i1/=config");
+    }
+
+    /// The file is the blob of the finding's layer.
+    pub(crate) fn blob(&mut self) {
+        self.parts.blobs.push(KnownBlob {
+            key: key(300),
+            layer: self.parts.layers[0].key.clone(),
+            exposure: None,
+        });
+        self.record.file = InodeKey::new(DEVICE, 300);
+        self.record.watch = self.record.file;
+        self.path("/storage/blobs/sha256/b1");
     }
 
     pub(crate) fn reused(&mut self) {
@@ -294,6 +322,7 @@ fn host() -> KnowledgeParts {
             id: store.clone(),
             engine: Engine::ContainersStorage,
             driver: Driver::Overlay,
+            namespace: None,
             unlisted: 0,
             root: "/storage".into(),
             root_key: key(1),
@@ -307,11 +336,17 @@ fn host() -> KnowledgeParts {
         scanned: vec![layer_key(&store, "l1"), layer_key(&store, "l2")],
         findings: vec![private_key(&store)],
         configs: Vec::new(),
+        blobs: Vec::new(),
         verdicts: vec![
             verdict(&store, "i1", Provenance::Unattested),
             verdict(&store, "i2", Provenance::Verified),
         ],
         raw_devices: Vec::new(),
+        engine_sockets: vec![EngineSocket {
+            key: key(950),
+            path: "/run/docker.sock".into(),
+            owner_uid: 0,
+        }],
         engine_executables: vec![key(900)],
     }
 }

@@ -118,6 +118,7 @@ impl EventPlane {
             }
             Operation::Open
             | Operation::OpenDevice
+            | Operation::Connect
             | Operation::Map
             | Operation::Read
             | Operation::Receive

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::scans::LayerFindings;
 use crate::catalog::Catalog;
 use crate::exposure::{Surroundings, Whose};
-use crate::knowledge::{HostFacts, KnowledgeParts, KnownConfig, KnownFinding, KnownVerdict};
+use crate::knowledge::{HostFacts, KnowledgeParts, KnownBlob, KnownConfig, KnownFinding, KnownVerdict};
 use crate::model::{DevIno, Finding, Image, ImageId, Layer, LayerId, LayerKey, Place, StoreId, Visibility};
 use crate::scan;
 use crate::trust::{self, TrustInputs};
@@ -55,8 +55,10 @@ pub(super) fn parts(
         scanned: input.layers.keys().cloned().collect(),
         findings,
         configs: configs(input, surroundings),
+        blobs: blobs(input, surroundings),
         verdicts: verdicts(catalog, trust),
         raw_devices: catalog.raw_devices.clone(),
+        engine_sockets: surroundings.engine_sockets().to_vec(),
         engine_executables,
     }
 }
@@ -79,6 +81,22 @@ fn configs(input: &Input, surroundings: &Surroundings) -> Vec<KnownConfig> {
     known.collect()
 }
 
+/// The blobs of unpacked layers with findings.
+fn blobs(input: &Input, surroundings: &Surroundings) -> Vec<KnownBlob> {
+    let with_findings = input.layers.iter().filter(|(_, found)| !found.is_empty());
+    let known = with_findings.filter_map(|(key, _)| {
+        let layer = input.catalog.layer(key).filter(|layer| !layer.is_packed())?;
+        let path = input.catalog.blob_of(layer)?;
+        let metadata = std::fs::symlink_metadata(&path).ok()?;
+        Some(KnownBlob {
+            key: DevIno::of(&metadata),
+            layer: key.clone(),
+            exposure: Some(surroundings.of(&path, Whose::store(input.catalog.store(&key.store)))),
+        })
+    });
+    known.collect()
+}
+
 fn known(input: &Input, surroundings: &Surroundings, layer: &Layer, finding: &Finding) -> KnownFinding {
     let Place::File { path, .. } = &finding.place else {
         return KnownFinding {
@@ -87,12 +105,18 @@ fn known(input: &Input, surroundings: &Surroundings, layer: &Layer, finding: &Fi
             exposure: None,
         };
     };
-    let file = layer.content.join(os_path(path));
-    let whose = Whose {
-        store: input.catalog.store(&layer.key.store),
-        in_layer: Some(os_path(path)),
+    let store = input.catalog.store(&layer.key.store);
+    // Who can read a blob can read all that is packed in it.
+    let exposure = if layer.is_packed() {
+        surroundings.of(&layer.content, Whose::store(store))
+    } else {
+        let whose = Whose {
+            store,
+            in_layer: Some(os_path(path)),
+        };
+        surroundings.of(&layer.content.join(os_path(path)), whose)
     };
-    let exposure = Some(surroundings.of(&file, whose));
+    let exposure = Some(exposure);
     // The inode is that of this copy; what it is, is told of the layer that it came with.
     let origin = input.catalog.origin(layer, path);
     let mut finding = finding.clone();

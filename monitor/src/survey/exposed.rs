@@ -34,6 +34,21 @@ pub(super) fn of(knowledge: &Knowledge) -> Exposed {
             names,
         );
     }
+    for blob in &parts.blobs {
+        let names: Vec<String> = knowledge
+            .images_of(&blob.layer)
+            .filter_map(|image| image.names.first().cloned())
+            .collect();
+        for known in knowledge.findings_in(&blob.layer) {
+            exposed.add(
+                knowledge,
+                &blob.layer.store,
+                blob.exposure.as_ref(),
+                &known.finding,
+                names.iter().cloned(),
+            );
+        }
+    }
     for config in &parts.configs {
         let images = parts.images.iter();
         let of_config = images.filter(|image| image.store == config.store && image.id == config.image);

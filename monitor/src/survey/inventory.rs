@@ -12,12 +12,12 @@ pub(super) fn of(knowledge: &Knowledge) -> Inventory {
     let driver_of = |store: &StoreId| {
         knowledge
             .store(store)
-            .map_or(Driver::Overlay, |store| store.driver)
+            .map_or(Driver::Overlay, |store| store.driver.counted())
     };
     let mut inventory = Inventory::default();
     for store in &parts.stores {
-        *inventory.stores.entry(store.driver).or_default() += 1;
-        *inventory.unlisted.entry(store.driver).or_default() += store.unlisted;
+        *inventory.stores.entry(store.driver.counted()).or_default() += 1;
+        *inventory.unlisted.entry(store.driver.counted()).or_default() += store.unlisted;
     }
     for layer in &parts.layers {
         *inventory.layers.entry(driver_of(&layer.key.store)).or_default() += 1;

@@ -7,6 +7,7 @@
 mod assemble;
 mod exposed;
 mod inventory;
+mod packed;
 mod scans;
 mod task;
 mod watches;
@@ -19,10 +20,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::catalog::{self, Catalog, Host};
-use crate::enrich::engine_executables;
+use crate::enrich::{engine_executables, running_engines};
 use crate::exposure::{Processes, Surroundings};
 use crate::knowledge::{HostFacts, Knowledge};
-use crate::model::{DevIno, Finding, ImageId, Layer, LayerState, StoreId};
+use crate::model::{DevIno, Finding, ImageId, Layer, StoreId};
 use crate::scan::{ImageRequest, LayerRequest, LayerScan, ScanCache, ScanError, ScanWorker};
 use crate::trust::TrustInputs;
 pub(crate) use assemble::visibility;
@@ -55,11 +56,29 @@ pub struct Survey {
     restored: u64,
     generation: u64,
     /// Who runs processes, and when that was looked at.
-    processes: Option<(Instant, Arc<Processes>)>,
+    running: Option<Running>,
 }
 
 /// The processes are not looked at more often.
 const PROCESSES: Duration = Duration::from_secs(15);
+
+/// What the processes of a moment tell.
+#[derive(Debug)]
+struct Running {
+    looked: Instant,
+    processes: Processes,
+    engines: Vec<DevIno>,
+}
+
+impl Running {
+    fn look(host: &Host) -> Self {
+        Self {
+            looked: Instant::now(),
+            processes: Processes::look(host),
+            engines: running_engines(&host.path("/proc")),
+        }
+    }
+}
 
 /// Something to scan.
 #[derive(Debug, Clone)]
@@ -81,7 +100,7 @@ impl Survey {
             cache: cache.map(Arc::new),
             restored: 0,
             generation: 0,
-            processes: None,
+            running: None,
         }
     }
 
@@ -115,10 +134,8 @@ impl Survey {
 
     /// The next thing that has not been scanned.
     pub(crate) fn pending(&self) -> Option<Pending> {
-        let layers = self.catalog.layers.values();
-        let layer = layers
-            .filter(|layer| matches!(layer.state, LayerState::Image | LayerState::Dangling))
-            .find(|layer| layer.content_key.is_some() && self.scans.wants_layer(&layer.key));
+        let mut layers = self.catalog.layers.values();
+        let layer = layers.find(|layer| layer.is_scannable() && self.scans.wants_layer(&layer.key));
         if let Some(layer) = layer {
             return Some(Pending::Layer(Box::new(layer.clone())));
         }
@@ -133,6 +150,11 @@ impl Survey {
     /// Scans one thing; a failure is remembered, so that it is tried again a few times and not for ever.
     pub(crate) async fn scan(&mut self, pending: &Pending) -> Result<(), ScanError> {
         match pending {
+            Pending::Layer(layer) if layer.is_packed() => {
+                let deadline = self.options.scan_deadline;
+                let result = packed::scan(&mut self.worker, layer, deadline).await;
+                self.scans.layer_done(&layer.key, result)
+            }
             Pending::Layer(layer) => {
                 if let Some(scan) = self.restore(layer).await {
                     self.restored += 1;
@@ -220,8 +242,7 @@ impl Survey {
     pub fn pending_count(&self) -> usize {
         let layers = self.catalog.layers.values();
         layers
-            .filter(|layer| matches!(layer.state, LayerState::Image | LayerState::Dangling))
-            .filter(|layer| layer.content_key.is_some() && self.scans.wants_layer(&layer.key))
+            .filter(|layer| layer.is_scannable() && self.scans.wants_layer(&layer.key))
             .count()
     }
 
@@ -245,18 +266,21 @@ impl Survey {
             configs: self.scans.images().clone(),
         };
         let host = self.options.host.clone();
-        let kept = self.processes.take();
-        let kept = kept.filter(|(looked, _)| looked.elapsed() < PROCESSES);
-        let (knowledge, processes) = tokio::task::spawn_blocking(move || {
-            let processes = kept.unwrap_or_else(|| (Instant::now(), Arc::new(Processes::look(&host))));
-            let surroundings = Surroundings::look(&host, &input.catalog, &processes.1);
+        let kept = self.running.take();
+        let kept = kept.filter(|running| running.looked.elapsed() < PROCESSES);
+        let (knowledge, running) = tokio::task::spawn_blocking(move || {
+            let running = kept.unwrap_or_else(|| Running::look(&host));
+            let surroundings = Surroundings::look(&host, &input.catalog, &running.processes);
             let trust = TrustInputs::read(host.root());
-            let engines: Vec<DevIno> = engine_executables(host.root());
+            let mut engines = engine_executables(host.root());
+            engines.extend(&running.engines);
+            engines.sort_unstable();
+            engines.dedup();
             let parts = assemble::parts(&input, &surroundings, &trust, engines);
-            (Arc::new(Knowledge::from(parts)), processes)
+            (Arc::new(Knowledge::from(parts)), running)
         })
         .await?;
-        self.processes = Some(processes);
+        self.running = Some(running);
         Ok(knowledge)
     }
 

@@ -24,7 +24,7 @@ use crate::telemetry::KnowledgePart;
 
 /// How often everything is judged again without a sign of change: modes and policies change silently.
 const RECHECK: Duration = Duration::from_secs(15);
-/// How long an image that has a digest for its only name may wait for its tag.
+/// How long an image that has a digest for its only name may wait for its tag, or for being unpacked.
 const SETTLE: Duration = Duration::from_millis(500);
 /// While many layers are scanned, the results so far are published this often.
 const PUBLISH: Duration = Duration::from_millis(500);
@@ -101,7 +101,7 @@ pub struct SurveyTask {
     join: PullJoin,
     /// What pulls are told from; absent until the first reading, whose images were there before the agent.
     reported: Option<Arc<Catalog>>,
-    /// Images that may get their tag yet: told at the next look, whatever they are called then.
+    /// Images that may get their tag yet, or be unpacked: told at the next look, whatever they are called then.
     unsettled: BTreeSet<(StoreId, ImageId)>,
     /// The problems that were told.
     problems: Vec<Problem>,
@@ -258,7 +258,7 @@ impl SurveyTask {
                 continue;
             }
             let key = (arrival.image.store.clone(), arrival.image.id.clone());
-            if arrival.is_new && arrival.may_get_its_tag() && !waited.contains(&key) {
+            if arrival.is_new && arrival.is_unfinished() && !waited.contains(&key) {
                 self.unsettled.insert(key);
                 continue;
             }

@@ -39,8 +39,9 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
             }
         }
     }
-    for config in &parts.configs {
-        set.files.insert(config.key, 0);
+    let configs = parts.configs.iter().map(|config| config.key);
+    for key in configs.chain(parts.blobs.iter().map(|blob| blob.key)) {
+        set.files.insert(key, 0);
     }
     for device in &parts.raw_devices {
         let key = match device.key {
@@ -48,6 +49,9 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
             RawKey::File(key) => key,
         };
         set.block_devices.insert(key, 0);
+    }
+    for socket in &parts.engine_sockets {
+        set.sockets.insert(socket.key, watch_flags::SOCKET);
     }
     set.files.insert(canary, watch_flags::CANARY);
     set

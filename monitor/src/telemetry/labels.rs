@@ -60,7 +60,7 @@ impl Label for Category {
 
 impl Label for Driver {
     const NAME: &'static str = "driver";
-    const VALUES: &'static [Self] = &Self::READ;
+    const VALUES: &'static [Self] = &Self::COUNTED;
     fn value(self) -> &'static str {
         self.as_str()
     }
@@ -107,6 +107,8 @@ closed_set! {
         Descriptors = "descriptors",
         /// A process begins, executes a program or ends.
         Process = "process",
+        /// An engine's socket is connected to.
+        Connect = "connect",
     }
 }
 
@@ -117,16 +119,22 @@ impl Hook {
     }
 
     /// Whether the place sees accesses to files, which may be the agent's own, repeats, or too deep to be judged; an index
-    /// that is renamed and a process are none of that, and have no series for it.
+    /// that is renamed, a process and a connection are none of that, and have no series for it.
     pub fn sees_files(self) -> bool {
-        !matches!(self, Self::Rename | Self::Process)
+        !matches!(self, Self::Rename | Self::Process | Self::Connect)
     }
 }
 
 impl KernelOutcome {
     /// Whether it can come of an event at this place.
     pub fn is_of(self, hook: Hook) -> bool {
-        hook.sees_files() || !matches!(self, Self::Own | Self::Repeated)
+        match self {
+            Self::Own => hook.sees_files() || hook == Hook::Connect,
+            Self::Repeated => hook.sees_files(),
+            // Only connections to watched sockets are seen.
+            Self::Ignored => hook != Hook::Connect,
+            Self::Emitted | Self::RingFull => true,
+        }
     }
 }
 
@@ -138,9 +146,13 @@ impl KernelGap {
             // Beside the open a program that was left out is told by `EventsLost` alone.
             Hook::IoUring => self != Self::LeftOut,
             // Only opens are followed up to the root.
-            Hook::Receive | Hook::Descriptors | Hook::Rename | Hook::Map | Hook::Read | Hook::Process => {
-                false
-            }
+            Hook::Receive
+            | Hook::Descriptors
+            | Hook::Rename
+            | Hook::Map
+            | Hook::Read
+            | Hook::Process
+            | Hook::Connect => false,
         }
     }
 }
@@ -278,7 +290,8 @@ mod tests {
             (hooks::IO_URING, Some(Hook::IoUring)),
             (hooks::DESCRIPTORS, Some(Hook::Descriptors)),
             (hooks::PROCESS, Some(Hook::Process)),
-            (hooks::PROCESS + 1, None),
+            (hooks::CONNECT, Some(Hook::Connect)),
+            (hooks::CONNECT + 1, None),
         ] {
             if let Some(hook) = hook {
                 assert_eq!(hook.value(), crate::kernel::place_name(number));

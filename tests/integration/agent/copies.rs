@@ -1,5 +1,5 @@
-//! Stores whose layers are copies of the whole tree (driver vfs), filled by Podman and by Docker: a file belongs to the
-//! layer that it came with, in whichever copy it is read.
+//! Stores whose layers are copies of the whole tree (driver vfs) or subvolumes of one (btrfs), filled by Podman and by
+//! Docker: a file belongs to the layer that it came with, in whichever copy it is read.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +12,12 @@ use serde_json::{Value, json};
 use super::{ENGINES, ready};
 
 const NOBODY: u32 = 65534;
+const KINDS: [(&str, &str); 4] = [
+    ("podman", "vfs"),
+    ("docker", "vfs"),
+    ("podman", "btrfs"),
+    ("docker", "btrfs"),
+];
 
 /// A store with an image of two layers, the first with a key.
 struct Copies {
@@ -21,11 +27,11 @@ struct Copies {
 }
 
 impl Copies {
-    fn new(engine: &str, delete: bool) -> Result<Self> {
-        let mut scene = Scene::with_driver("vfs")?;
+    fn new((engine, driver): (&str, &'static str), delete: bool) -> Result<Self> {
+        let mut scene = Scene::with_driver(driver)?;
         let name = scene.publish_tree(&scene.tree_with_shell()?, "shop/api:2", delete)?;
         let docker = if engine == "docker" {
-            let docker = Docker::start(&scene, "vfs")?;
+            let docker = Docker::start(&scene, driver)?;
             docker.run(&["pull", "-q", &name])?;
             Some(docker)
         } else {
@@ -94,11 +100,11 @@ fn a_file_is_explained_by_the_layer_it_came_with() -> Result<()> {
     if !copies_ready("copies explained")? {
         return Ok(());
     }
-    for engine in ["podman", "docker"] {
-        let copies = Copies::new(engine, false)?;
+    for kind in KINDS {
+        let copies = Copies::new(kind, false).with_context(|| format!("{kind:?}"))?;
         let layers = copies.layers()?;
         let keys = copies.keys()?;
-        assert_eq!(keys.len(), 2, "{engine}: the key stands in both copies");
+        assert_eq!(keys.len(), 2, "{kind:?}: the key stands in both copies");
         for key in &keys {
             let explained = copies.explain(key)?;
             let image = &explained["images"][0];
@@ -109,13 +115,13 @@ fn a_file_is_explained_by_the_layer_it_came_with() -> Result<()> {
                     &image["visibility"]["state"]
                 ),
                 (&layers[0], &json!(1), &json!("visible")),
-                "{engine}: {}",
+                "{kind:?}: {}",
                 key.display()
             );
             assert_eq!(
                 explained["findings"].as_array().map(Vec::len),
                 Some(1),
-                "{engine}"
+                "{kind:?}"
             );
             // What the second layer brought is the second layer's.
             let release = key.with_file_name("release");
@@ -123,7 +129,7 @@ fn a_file_is_explained_by_the_layer_it_came_with() -> Result<()> {
                 assert_eq!(
                     copies.explain(&release)?["layer"]["diff_id"],
                     layers[1],
-                    "{engine}"
+                    "{kind:?}"
                 );
             }
         }
@@ -131,13 +137,13 @@ fn a_file_is_explained_by_the_layer_it_came_with() -> Result<()> {
         assert_eq!(
             all["findings"].as_array().map(Vec::len),
             Some(1),
-            "{engine}: {all}"
+            "{kind:?}: {all}"
         );
         let stores = copies.json_of(&["stores"])?;
         assert_eq!(
             (&stores["stores"][0]["driver"], &stores["problems"]),
-            (&json!("vfs"), &json!([])),
-            "{engine}"
+            (&json!(kind.1), &json!([])),
+            "{kind:?}"
         );
     }
     Ok(())
@@ -148,8 +154,8 @@ fn a_removed_image_is_gone_and_a_loaded_one_explained() -> Result<()> {
     if !copies_ready("copies loaded and removed")? {
         return Ok(());
     }
-    for engine in ["podman", "docker"] {
-        let copies = Copies::new(engine, false)?;
+    for kind in KINDS {
+        let copies = Copies::new(kind, false).with_context(|| format!("{kind:?}"))?;
         let run = |arguments: &[&str]| match &copies.docker {
             Some(docker) => docker.run(arguments),
             None => copies.scene.store.run("podman", arguments),
@@ -162,14 +168,14 @@ fn a_removed_image_is_gone_and_a_loaded_one_explained() -> Result<()> {
         assert_eq!(
             copies.keys()?,
             Vec::<PathBuf>::new(),
-            "{engine} removed its copies"
+            "{kind:?} removed its copies"
         );
         let left = copies.json_of(&["images"])?;
-        assert_eq!(left["images"], json!([]), "{engine}");
+        assert_eq!(left["images"], json!([]), "{kind:?}");
         assert_eq!(
             copies.json_of(&["find", "secret.key"])?["found"],
             json!([]),
-            "{engine}"
+            "{kind:?}"
         );
         run(&["load", "-i", archive])?;
         let found = copies.json_of(&["find", "secret.key"])?;
@@ -184,13 +190,13 @@ fn a_removed_image_is_gone_and_a_loaded_one_explained() -> Result<()> {
                 ])
             })
             .collect();
-        assert_eq!(told, [json!([layers[0], copies.name, 1])], "{engine}: {found}");
+        assert_eq!(told, [json!([layers[0], copies.name, 1])], "{kind:?}: {found}");
         for key in copies.keys()? {
             let explained = copies.explain(&key)?;
             assert_eq!(
                 (&explained["layer"]["diff_id"], &explained["images"][0]["name"]),
                 (&layers[0], &json!(copies.name)),
-                "{engine}"
+                "{kind:?}"
             );
         }
     }
@@ -202,8 +208,9 @@ fn each_copy_of_a_key_is_watched_and_named_by_its_layer() -> Result<()> {
     if !copies_ready("copies watched")? {
         return Ok(());
     }
-    for (engine, delete) in [("podman", false), ("docker", false), ("docker", true)] {
-        let copies = Copies::new(engine, delete)?;
+    let kinds = KINDS.map(|kind| (kind, false)).into_iter();
+    for (kind, delete) in kinds.chain([(("docker", "vfs"), true), (("podman", "btrfs"), true)]) {
+        let copies = Copies::new(kind, delete).with_context(|| format!("{kind:?}"))?;
         let directory = copies.scene.path().join("agent");
         let agent = Agent::start_on(&Agent::binary()?, &copies.root(), &directory, &["run"], &[])?;
         agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
@@ -222,19 +229,19 @@ fn each_copy_of_a_key_is_watched_and_named_by_its_layer() -> Result<()> {
                     &alert["finding"]["shadowed"]
                 ),
                 (&layers[0], &json!(KEY), &json!(delete)),
-                "{engine}"
+                "{kind:?}"
             );
-            assert_eq!(alert["images"][0]["name"], json!(copies.name), "{engine}");
+            assert_eq!(alert["images"][0]["name"], json!(copies.name), "{kind:?}");
         }
         assert_eq!(
             (alerts.len(), keys.len()),
             if delete { (1, 1) } else { (2, 2) },
-            "{engine}"
+            "{kind:?}"
         );
         assert_eq!(
             agent.metric("layerwatch_findings{severity=\"critical\"}"),
             Some(1.0),
-            "{engine}"
+            "{kind:?}"
         );
     }
     Ok(())
@@ -245,7 +252,7 @@ fn a_container_reads_its_own_copy_without_an_alert() -> Result<()> {
     if !copies_ready("copies of containers")? {
         return Ok(());
     }
-    let copies = Copies::new("docker", false)?;
+    let copies = Copies::new(("docker", "vfs"), false)?;
     let docker = copies.docker.as_ref().context("a docker")?;
     let directory = copies.scene.path().join("agent");
     let agent = Agent::start_on(

@@ -4,12 +4,14 @@
 //! (tier D or whatever works); the same reads on other kernels are in the kernel tests.
 
 mod commands;
+mod containerd;
 mod copies;
 mod damage;
 mod devices;
 mod docker;
 mod exposure;
 mod flow;
+mod metadata;
 mod privileges;
 mod quiet;
 mod replayed;

@@ -15,6 +15,7 @@ fn store(dev: KernelDev, root: &str) -> Store {
         id: StoreId::new("overlay@/s"),
         engine: Engine::ContainersStorage,
         driver: Driver::Overlay,
+        namespace: None,
         root: root.into(),
         root_key: DevIno { dev, ino: 2 },
         owner_uid: 0,

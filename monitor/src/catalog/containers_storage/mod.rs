@@ -32,7 +32,7 @@ pub(super) fn contents(store: &Store, problems: &mut Problems) -> Contents {
 struct Place<'a> {
     store: &'a StoreId,
     driver: Driver,
-    /// `overlay` or `vfs/dir`: the layers' directories.
+    /// `overlay`, `vfs/dir` or `btrfs/subvolumes`: the layers' directories.
     driver_home: PathBuf,
     layers: PathBuf,
     images: PathBuf,

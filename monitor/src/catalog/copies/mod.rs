@@ -1,4 +1,4 @@
-//! Stores whose layers are copies of the whole tree (driver vfs): which layer a file came with, and what later layers
+//! Stores whose layers are copies of the whole tree (drivers vfs and btrfs): which layer a file came with, and what later layers
 //! made of it.
 //!
 //! Invariant: a file is the same in two copies when its type, mode, owner, size and time of change are, for that is what

@@ -6,27 +6,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::super::index;
 use super::super::layout::is_sha256_hex;
-use super::super::names::{bounded_names, cut, time};
+use super::super::names::{bounded_names, cut};
 use super::super::problem::{ProblemKind, Problems};
 use super::super::reading::{Chain, ImageSet, MAX_IMAGES, Unlinked, digest, known_before};
+use super::super::{chain, image_config, index};
 use super::references::{self, Reference};
-use super::{Place, chain, files};
+use super::{Place, files};
 use crate::bounded;
 use crate::catalog::Catalog;
 use crate::model::{Digest, Image, ImageId, LayerId, StoreId};
-
-/// As much as the scan reads of one; they have some kilobytes.
-const MAX_CONFIG_BYTES: u64 = 8 << 20;
-
-/// More layers than any graph driver mounts (overlay2: 128).
-const MAX_LAYERS: usize = 500;
-
-const OPERATION: &str = "read an image's configuration";
 
 pub(super) fn read(place: &Place, previous: &Catalog, problems: &mut Problems) -> ImageSet {
     let names_file = place.metadata("repositories.json");
@@ -51,7 +42,7 @@ pub(super) fn read(place: &Place, previous: &Catalog, problems: &mut Problems) -
             problems.add(
                 ProblemKind::BadRecord,
                 &file,
-                OPERATION,
+                image_config::OPERATION,
                 "the name is no image id",
             );
             continue;
@@ -81,18 +72,6 @@ pub(super) fn read(place: &Place, previous: &Catalog, problems: &mut Problems) -
     set
 }
 
-/// What of a configuration is more than the scan's business.
-#[derive(Deserialize)]
-struct Config {
-    created: Option<String>,
-    rootfs: Option<RootFs>,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Option<Vec<String>>,
-}
-
 /// An image without its names; `None` when it went while the store was read.
 fn image(
     store: &StoreId,
@@ -101,7 +80,7 @@ fn image(
     before: Option<&Image>,
     problems: &mut Problems,
 ) -> Option<Unlinked> {
-    let bytes = match bounded::read(file, MAX_CONFIG_BYTES) {
+    let bytes = match bounded::read(file, image_config::MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.is_not_found() => return None,
         Err(error) => {
@@ -111,20 +90,15 @@ fn image(
     };
     if format!("{:x}", Sha256::digest(&bytes)) != id {
         let cause = "the content is not what the id is the digest of";
-        problems.add(ProblemKind::BadRecord, file, OPERATION, cause);
+        problems.add(ProblemKind::BadRecord, file, image_config::OPERATION, cause);
         if let Some(before) = before {
             return Some(known_before(before));
         }
     }
     let mut unlinked = bare(store, id, file);
-    match serde_json::from_slice::<Config>(&bytes) {
-        Ok(config) => {
-            unlinked.image.created = time(config.created.as_deref());
-            unlinked.chain = Chain::Whole(layers(&config, file, problems));
-        }
-        Err(error) => {
-            problems.add(ProblemKind::Malformed, file, OPERATION, &error.to_string());
-        }
+    if let Some(config) = image_config::parse(&bytes, file, problems) {
+        unlinked.image.created = config.created;
+        unlinked.chain = Chain::Whole(layer_ids(&config.diff_ids));
     }
     Some(unlinked)
 }
@@ -148,23 +122,8 @@ fn bare(store: &StoreId, id: &str, file: &Path) -> Unlinked {
     }
 }
 
-/// The layers by their chain ids, as far as the diff ids are digests: one that is none hides all above it.
-fn layers(config: &Config, file: &Path, problems: &mut Problems) -> Vec<LayerId> {
-    let texts = config
-        .rootfs
-        .as_ref()
-        .and_then(|rootfs| rootfs.diff_ids.as_deref());
-    let texts = texts.unwrap_or_default();
-    if texts.len() > MAX_LAYERS {
-        let cause = format!("{} layers, only the first {MAX_LAYERS} are read", texts.len());
-        problems.add(ProblemKind::TooLarge, file, OPERATION, &cause);
-    }
-    let diff_ids: Vec<Digest> = texts
-        .iter()
-        .take(MAX_LAYERS)
-        .map_while(|text| digest(text, OPERATION, file, problems))
-        .collect();
-    chain::fold(&diff_ids).iter().map(|id| LayerId::new(id)).collect()
+fn layer_ids(diff_ids: &[Digest]) -> Vec<LayerId> {
+    chain::fold(diff_ids).iter().map(|id| LayerId::new(id)).collect()
 }
 
 /// Gives an image its names. What a registry called it is its history: Docker adds it with a pull or a push and takes

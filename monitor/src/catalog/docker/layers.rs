@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::chain;
 use super::super::layout::is_sha256_hex;
 use super::super::problem::Problems;
 use super::super::reading::{self, LayerSet};
 use super::fields::Fields;
-use super::{Place, chain, files};
+use super::{Place, files};
 use crate::catalog::Catalog;
 use crate::model::{Digest, Layer, LayerId, LayerKey, LayerState};
 

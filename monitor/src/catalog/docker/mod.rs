@@ -5,7 +5,6 @@
 //! comes with its directory by rename, so a file that was opened is whole or damaged, never half-written. Called by
 //! `catalog::refresh` for each store.
 
-mod chain;
 mod fields;
 mod files;
 mod images;
@@ -35,7 +34,7 @@ pub(super) fn contents(store: &Store, previous: &Catalog, problems: &mut Problem
 struct Place {
     store: StoreId,
     driver: Driver,
-    /// `overlay2` or `vfs/dir`: the layers' directories.
+    /// `overlay2`, `vfs/dir` or `btrfs/subvolumes`: the layers' directories.
     home: PathBuf,
     /// `image/overlay2`: what they are.
     metadata: PathBuf,

@@ -146,7 +146,7 @@ fn watch_nearest(
             here = here.parent().ok_or(std::io::ErrorKind::NotFound)?;
         };
         let (mask, role) = match next {
-            None => (index_mask(), index.clone()),
+            None => (index_mask(index), index.clone()),
             Some(name) => (waiting_mask(), Role::Waiting(name.to_owned())),
         };
         match watches.add(host.path(resolved), mask) {
@@ -160,9 +160,14 @@ fn watch_nearest(
     Err(std::io::ErrorKind::TimedOut.into())
 }
 
-fn index_mask() -> WatchMask {
+fn index_mask(index: &Role) -> WatchMask {
+    let written = match index {
+        // It is never closed: each write of a commit counts, the last one too.
+        Role::Index(_, Entries::Written(_)) => WatchMask::MODIFY,
+        Role::Index(..) | Role::Waiting(_) | Role::Gate(..) => WatchMask::CLOSE_WRITE,
+    };
     // What is removed, or renamed on its way out, is a change only where entries come and go one by one.
-    WatchMask::MOVED_TO | WatchMask::MOVED_FROM | WatchMask::DELETE | WatchMask::CLOSE_WRITE | self_mask()
+    WatchMask::MOVED_TO | WatchMask::MOVED_FROM | WatchMask::DELETE | written | self_mask()
 }
 
 fn waiting_mask() -> WatchMask {

@@ -35,28 +35,36 @@ pub struct Gate {
 /// The stores to watch: those of the catalog, and the roots at which one may appear.
 pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Target> {
     let known = catalog.stores.iter().filter_map(|store| {
-        Some(StoreRoot {
+        let root = StoreRoot {
             path: host.host_path(&store.root)?,
             engine: store.engine,
             driver: store.driver,
-        })
+        };
+        Some((store.id.clone(), root))
     });
-    let known: Vec<StoreRoot> = known.collect();
+    let known: Vec<(StoreId, StoreRoot)> = known.collect();
     let expected = discover::expected_roots(host, configured).into_iter();
     let expected: Vec<StoreRoot> = expected
         .map(|expected| StoreRoot {
             path: host.resolve(&expected.path).unwrap_or(expected.path),
             ..expected
         })
-        .filter(|expected| known.iter().all(|known| known.path != expected.path))
+        .filter(|expected| known.iter().all(|(_, known)| known.path != expected.path))
         .collect();
-    known.iter().chain(&expected).map(target).collect()
+    let expected = expected
+        .into_iter()
+        .map(|root| (store_id(root.driver, &root.path), root));
+    known
+        .into_iter()
+        .chain(expected)
+        .map(|(store, root)| target(store, &root))
+        .collect()
 }
 
-fn target(root: &StoreRoot) -> Target {
+fn target(store: StoreId, root: &StoreRoot) -> Target {
     let indexes = layout::indexes(root.engine, root.driver).into_iter();
     Target {
-        store: store_id(root.driver, &root.path),
+        store,
         gates: gates(&root.path, root.driver),
         directories: indexes
             .map(|index| (root.path.join(index.path), index.entries))

@@ -6,7 +6,7 @@
 mod details;
 mod open;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -92,18 +92,26 @@ fn grouped<'a>(
 ) -> Vec<OpenRow> {
     type Group = (String, Option<PathBuf>, Vec<Reader>);
     let mut groups: BTreeMap<Group, OpenRow> = BTreeMap::new();
-    for layer in layers {
-        let exposure = around.of(&layer.content, Whose::store(catalog.store(&layer.key.store)));
+    // A layer and the blob that it was unpacked from are opened by one component, or by two.
+    let places = layers.flat_map(|layer| {
+        let blob = catalog.blob_of(layer).filter(|_| !layer.is_packed());
+        let own = (layer, layer.content.clone());
+        std::iter::once(own).chain(blob.map(|blob| (layer, blob)))
+    });
+    let mut counted = BTreeSet::new();
+    for (layer, path) in places {
+        let exposure = around.of(&path, Whose::store(catalog.store(&layer.key.store)));
         let store = layer.key.store.to_string();
         let gate = exposure.opened_by.as_ref().map(|gate| gate.path.clone());
         let group = (store.clone(), gate, exposure.exposed_to.clone());
+        let is_new = counted.insert((layer.key.clone(), group.clone()));
         let row = groups.entry(group).or_insert_with(|| OpenRow {
             store,
             layers: 0,
-            example: shown(&layer.content),
+            example: shown(&path),
             exposure,
         });
-        row.layers += 1;
+        row.layers += usize::from(is_new);
     }
     groups.into_values().collect()
 }

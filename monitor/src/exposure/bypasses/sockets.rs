@@ -3,7 +3,7 @@
 //! Invariant: bounded; a path that is no socket now is none.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::{Open, bypass};
@@ -11,7 +11,7 @@ use crate::bounded;
 use crate::exposure::gates::shell_quoted;
 use crate::exposure::look::{Looker, Wanted};
 use crate::exposure::readers::readers_of;
-use crate::model::Means;
+use crate::model::{DevIno, EngineSocket, Means};
 
 /// Sockets of engines that serve them as root, by default and by the name of the socket elsewhere.
 const SOCKETS: &[&str] = &[
@@ -28,25 +28,34 @@ const MAX_SOCKETS: usize = 64;
 /// The kernel's list of sockets on a host with very many.
 const UNIX_LIMIT: u64 = 32 << 20;
 
-/// Who can write to an engine's socket.
-pub(in crate::exposure) fn sockets(looker: &Looker) -> Vec<Open> {
+/// The sockets at which engines serve.
+pub(in crate::exposure) fn engine_sockets(looker: &Looker) -> Vec<EngineSocket> {
     let mut paths: BTreeSet<PathBuf> = SOCKETS.iter().map(PathBuf::from).collect();
     let listed = bounded::read(&looker.host().path("/proc/1/net/unix"), UNIX_LIMIT).unwrap_or_default();
-    paths.extend(engine_sockets(&listed).take(MAX_SOCKETS));
+    paths.extend(listed_sockets(&listed).take(MAX_SOCKETS));
     let resolved: BTreeSet<PathBuf> = paths.iter().map(|path| looker.resolve(path)).collect();
+    let socket = |path: PathBuf| {
+        let metadata = std::fs::symlink_metadata(looker.host().path(&path)).ok()?;
+        metadata.file_type().is_socket().then(|| EngineSocket {
+            key: DevIno::of(&metadata),
+            path,
+            owner_uid: metadata.uid(),
+        })
+    };
+    resolved.into_iter().filter_map(socket).collect()
+}
+
+/// Who can write to an engine's socket.
+pub(in crate::exposure) fn sockets(looker: &Looker, sockets: &[EngineSocket]) -> Vec<Open> {
     let mut found = Vec::new();
-    for path in resolved {
-        let seen = looker.host().path(&path);
-        if !std::fs::symlink_metadata(&seen).is_ok_and(|one| one.file_type().is_socket()) {
-            continue;
-        }
-        let way = looker.walk(&seen, Wanted::Write);
+    for EngineSocket { path, .. } in sockets {
+        let way = looker.walk(&looker.host().path(path), Wanted::Write);
         let Some(socket) = way.components.last() else {
             continue;
         };
-        let remedy = Some(format!("chmod 660 {}", shell_quoted(&path)));
+        let remedy = Some(format!("chmod 660 {}", shell_quoted(path)));
         found.extend(readers_of(&way).readers.into_iter().map(|reader| Open {
-            bypass: bypass(reader, Means::Socket, &path, socket.uid == 0),
+            bypass: bypass(reader, Means::Socket, path, socket.uid == 0),
             gate: Some(socket.gate()),
             remedy: remedy.clone(),
             owner_uid: socket.uid,
@@ -56,7 +65,7 @@ pub(in crate::exposure) fn sockets(looker: &Looker) -> Vec<Open> {
 }
 
 /// The paths of sockets that are called as engines call theirs; `Num: … Path` per line.
-fn engine_sockets(listed: &[u8]) -> impl Iterator<Item = PathBuf> {
+fn listed_sockets(listed: &[u8]) -> impl Iterator<Item = PathBuf> {
     let names: BTreeSet<&std::ffi::OsStr> = SOCKETS
         .iter()
         .filter_map(|path| Path::new(path).file_name())
@@ -80,7 +89,7 @@ mod tests {
             0000000000000000: 00000002 00000000 00010000 0001 01 21 @/containerd.sock\n\
             0000000000000000: 00000003 00000000 00000000 0001 03 22\n\
             0000000000000000: 00000002 00000000 00010000 0001 01 23 /run/dbus/socket\n";
-        let found: Vec<PathBuf> = engine_sockets(listed).collect();
+        let found: Vec<PathBuf> = listed_sockets(listed).collect();
         assert_eq!(found, [PathBuf::from("/srv/d/docker.sock")]);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: each scenario also adds up the books after each step, and is recorded and replayed to the same end.
 
+mod asked;
 mod flow;
 mod waiting;
 mod who;

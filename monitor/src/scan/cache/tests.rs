@@ -34,6 +34,7 @@ fn store(id: &str, owner_uid: u32, ino: u64) -> Store {
         id: StoreId::new(id),
         engine: Engine::ContainersStorage,
         driver: Driver::Overlay,
+        namespace: None,
         root: PathBuf::from("/s"),
         root_key: DevIno {
             dev: KernelDev(1),

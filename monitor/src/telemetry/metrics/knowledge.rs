@@ -118,7 +118,7 @@ impl KnowledgeMetrics {
 }
 
 /// Drivers whose stores hold more than their indexes name; containers/storage writes the index first.
-const UNLISTED: [Driver; 1] = [Driver::Overlay2];
+const UNLISTED: [Driver; 2] = [Driver::Overlay2, Driver::Overlayfs];
 
 fn gauges<A: Label>(
     registry: &Registry,

@@ -153,6 +153,11 @@ impl Metrics {
         self.plane.sanctioned(sanction, count);
     }
 
+    /// So many more connections to engine sockets by others than root.
+    pub fn asked(&self, count: u64) {
+        self.plane.asked(count);
+    }
+
     /// An image arrived.
     pub fn pulled(&self, engine: Engine) {
         self.plane.pulled(engine);

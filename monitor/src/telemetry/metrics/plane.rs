@@ -19,6 +19,7 @@ pub(super) struct PlaneMetrics {
     sensitive_reads: Family<(Severity, Category), IntCounter>,
     sanctioned: Family<One<Sanction>, IntCounter>,
     pulls: Family<One<Engine>, IntCounter>,
+    asked: IntCounter,
 }
 
 impl PlaneMetrics {
@@ -53,8 +54,8 @@ impl PlaneMetrics {
             sensitive_reads: Family::counters(
                 registry,
                 "layerwatch_sensitive_reads_total",
-                "Alerted reads of files with a finding, by the finding's severity and category.",
-                pairs(),
+                "Alerted reads of files with a finding, by the finding's severity (low: info too) and category.",
+                pairs().filter(|(severity, _)| *severity != Severity::Info),
             )?,
             sanctioned: Family::counters(
                 registry,
@@ -67,6 +68,14 @@ impl PlaneMetrics {
                 "layerwatch_pulls_total",
                 "Images that arrived in a store, by the store's format.",
                 each(),
+            )?,
+            asked: register(
+                registry,
+                "layerwatch_engine_connects_total",
+                IntCounter::new(
+                    "layerwatch_engine_connects_total",
+                    "Connections to the sockets of container engines by others than the host's root and the engine's owner.",
+                ),
             )?,
         })
     }
@@ -86,32 +95,31 @@ impl PlaneMetrics {
     }
 
     pub(super) fn alert(&self, kind: AlertKind, severity: Severity) {
-        let severity = match kind {
-            // Two levels that nobody is woken for are one series.
-            AlertKind::SensitiveLayerExposed => severity.max(Severity::Low),
-            AlertKind::SensitiveLayerRead
-            | AlertKind::ForeignContainerRead
-            | AlertKind::ForeignStoreRead
-            | AlertKind::LayerContentRead
-            | AlertKind::RawDeviceRead
-            | AlertKind::MonitorBlind
-            | AlertKind::EventsLost
-            | AlertKind::CoverageGap => state_severity(kind).unwrap_or(severity),
-        };
+        let severity = state_severity(kind).unwrap_or_else(|| counted(severity));
         self.alerts.add((kind, severity), 1);
     }
 
     pub(super) fn sensitive_reads(&self, severity: Severity, category: Category, count: u64) {
-        self.sensitive_reads.add((severity, category.counted()), count);
+        self.sensitive_reads
+            .add((counted(severity), category.counted()), count);
     }
 
     pub(super) fn sanctioned(&self, sanction: Sanction, count: u64) {
         self.sanctioned.add(One(sanction), count);
     }
 
+    pub(super) fn asked(&self, count: u64) {
+        self.asked.inc_by(count);
+    }
+
     pub(super) fn pulled(&self, engine: Engine) {
         self.pulls.add(One(engine), 1);
     }
+}
+
+/// Two levels that nobody is woken for are one series.
+fn counted(severity: Severity) -> Severity {
+    severity.max(Severity::Low)
 }
 
 /// Only `correlate` parks; only a stage with a drop reason drops.
@@ -129,13 +137,14 @@ fn is_expected(kind: AlertKind, severity: Severity) -> bool {
         AlertKind::LayerContentRead => false,
         // A device is no finding: the alert is high, or low when the kernel refused the open.
         AlertKind::RawDeviceRead => matches!(severity, Severity::High | Severity::Low),
-        AlertKind::SensitiveLayerExposed => severity != Severity::Info,
         AlertKind::SensitiveLayerRead
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
-        | AlertKind::MonitorBlind
-        | AlertKind::EventsLost
-        | AlertKind::CoverageGap => state_severity(kind).is_none_or(|fixed| fixed == severity),
+        | AlertKind::CacheApiAccess
+        | AlertKind::SensitiveLayerExposed => severity != Severity::Info,
+        AlertKind::MonitorBlind | AlertKind::EventsLost | AlertKind::CoverageGap => {
+            state_severity(kind).is_none_or(|fixed| fixed == severity)
+        }
     }
 }
 
@@ -149,6 +158,7 @@ pub(crate) fn state_severity(kind: AlertKind) -> Option<Severity> {
         | AlertKind::ForeignStoreRead
         | AlertKind::LayerContentRead
         | AlertKind::RawDeviceRead
+        | AlertKind::CacheApiAccess
         | AlertKind::SensitiveLayerExposed => None,
     }
 }

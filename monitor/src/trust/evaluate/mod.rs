@@ -4,6 +4,7 @@
 //! first. A stored image is judged as if it were pulled again under its name (`docker://NAME`), as CRI-O judges one.
 //! Called for every cached image and name when the inputs or the catalog change.
 
+mod containerd;
 mod docker;
 mod parts;
 #[cfg(test)]
@@ -18,13 +19,15 @@ const LOCALHOST: &str = "localhost";
 
 /// Judges `image` of an engine's store under `name`, or under no name where it has none.
 ///
-/// Docker asks no policy; what follows is about the others.
+/// Docker and containerd ask no policy; what follows is about the others.
 ///
 /// A name of `localhost/` is no origin: where the store knows another name, of a registry, that one is judged, since
 /// anybody who may tag an image could else make it look built here. The same holds for an image without a name.
 pub fn evaluate(inputs: &TrustInputs, engine: Engine, image: &Image, name: Option<&str>) -> Verdict {
-    if engine == Engine::Docker {
-        return verdict(name, docker::parts(inputs, image, name));
+    match engine {
+        Engine::Docker => return verdict(name, docker::parts(inputs, image, name)),
+        Engine::Containerd => return verdict(name, containerd::parts(image, name)),
+        Engine::ContainersStorage => {}
     }
     let mut parts = match name.map(Reference::parse) {
         Some(Ok(reference)) if reference.domain() != LOCALHOST => parts::of_registry_name(inputs, &reference),

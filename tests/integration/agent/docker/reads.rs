@@ -164,3 +164,44 @@ fn reaches_out(docker: &Docker, name: &str, agent: &Agent, root: u32) -> Result<
     assert_eq!(agent.of_kind("alert")?.len(), 1);
     Ok(())
 }
+
+#[test]
+fn what_the_daemon_reads_for_a_user_is_the_users() -> Result<()> {
+    if !docker_ready("docker reads for a user")? {
+        return Ok(());
+    }
+    let (scene, docker, name, agent) = watched(true, &[])?;
+    // The daemon is known as an engine, and its socket as one, from the agent's look at the processes on.
+    judged_after(&agent, jiff::Timestamp::now())?;
+    // Root's own export is nothing; a user's is theirs.
+    let export = scene.path().join("export.tar").display().to_string();
+    docker.run(&["image", "save", "--output", &export, &name])?;
+    docker.run_as(NOBODY, &["version"])?;
+    let asked = "layerwatch_engine_connects_total";
+    agent.wait_for_metric(asked, 1.0)?;
+    assert_eq!(agent.of_kind("alert")?, Vec::<Value>::new());
+    let saved = docker.run_as(NOBODY, &["image", "save", &name])?;
+    assert!(saved.len() > 1024, "the export has {} bytes", saved.len());
+    let alert = agent.wait_for("alert", 1)?.remove(0);
+    let found = json!({
+        "alert": alert["alert"],
+        "severity": alert["severity"],
+        "uid": alert["subject"]["uid"],
+        "comm": alert["process"]["comm"],
+        "path_in_layer": alert["access"]["path_in_layer"],
+        "name": alert["images"][0]["name"],
+        "sanction": alert["sanction"],
+    });
+    let expected = json!({
+        "alert": "CacheApiAccess",
+        "severity": "critical",
+        "uid": NOBODY,
+        "comm": "docker",
+        "path_in_layer": KEY,
+        "name": name,
+        "sanction": null,
+    });
+    assert_eq!(found, expected, "{alert:#}");
+    assert_eq!(agent.of_kind("alert")?.len(), 1);
+    Ok(())
+}

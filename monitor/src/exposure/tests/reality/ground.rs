@@ -82,6 +82,7 @@ impl Ground {
             id: StoreId::new("overlay@/var"),
             engine: Engine::Docker,
             driver: Driver::Overlay2,
+            namespace: None,
             root_key: DevIno::of(&std::fs::metadata(&root).unwrap()),
             root,
             owner_uid,

@@ -84,24 +84,13 @@ pub(super) fn of_state(state: &StateReport, node: &str, external: &Pairs) -> Pai
 /// What is said about one read; `first` and the alert's own time span the repeats.
 pub(super) fn describe_alert(alert: &Alert, first: jiff::Timestamp) -> Pairs {
     let finding = alert.finding.as_ref();
-    let what = finding.map_or("content", |finding| finding.title.as_str());
-    let user = alert.subject.user.as_deref().unwrap_or("no name");
-    let image = alert
-        .images
-        .first()
-        .and_then(|image| image.name.as_deref())
-        .unwrap_or("an unnamed image");
-    let summary = format!(
-        "uid {} ({user}) read {what} in a cached layer of {image}",
-        alert.subject.uid
-    );
     let images: Vec<&str> = alert
         .images
         .iter()
         .filter_map(|image| image.name.as_deref())
         .collect();
     annotations([
-        ("summary", Some(summary)),
+        ("summary", Some(summary(alert))),
         ("description", Some(alert.why.clone())),
         ("remedy", Some(alert.remedy.clone())),
         ("event_id", Some(alert.id.clone())),
@@ -149,6 +138,34 @@ pub(super) fn describe_alert(alert: &Alert, first: jiff::Timestamp) -> Pairs {
     ])
 }
 
+/// The alert in one line.
+fn summary(alert: &Alert) -> String {
+    let finding = alert.finding.as_ref();
+    let what = finding.map_or("content", |finding| finding.title.as_str());
+    let user = alert.subject.user.as_deref().unwrap_or("no name");
+    let image = alert
+        .images
+        .first()
+        .and_then(|image| image.name.as_deref())
+        .unwrap_or("an unnamed image");
+    let did = match alert.alert {
+        AlertKind::CacheApiAccess => "had an engine read",
+        AlertKind::SensitiveLayerRead
+        | AlertKind::ForeignContainerRead
+        | AlertKind::ForeignStoreRead
+        | AlertKind::LayerContentRead
+        | AlertKind::RawDeviceRead
+        | AlertKind::SensitiveLayerExposed
+        | AlertKind::MonitorBlind
+        | AlertKind::EventsLost
+        | AlertKind::CoverageGap => "read",
+    };
+    format!(
+        "uid {} ({user}) {did} {what} in a cached layer of {image}",
+        alert.subject.uid
+    )
+}
+
 /// What is said about the agent's state.
 pub(super) fn describe_state(state: &StateReport) -> Pairs {
     let summary = match state.alert {
@@ -160,7 +177,8 @@ pub(super) fn describe_state(state: &StateReport) -> Pairs {
         | AlertKind::ForeignContainerRead
         | AlertKind::ForeignStoreRead
         | AlertKind::LayerContentRead
-        | AlertKind::RawDeviceRead => "Layerwatch reports a state",
+        | AlertKind::RawDeviceRead
+        | AlertKind::CacheApiAccess => "Layerwatch reports a state",
     };
     let exposed = state.exposed.as_ref();
     annotations([

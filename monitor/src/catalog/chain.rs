@@ -1,7 +1,7 @@
-//! How Docker names a layer on top of others: the chain id (OCI image spec, config.md, "Layer `ChainID`").
+//! How Docker and containerd name a layer on top of others: the chain id (OCI image spec, config.md, "Layer `ChainID`").
 //!
 //! Invariant: pure. Here a chain id is the hex alone, as the directories of `layerdb` are called. Used by the readers of
-//! layers and images.
+//! layers and images of both.
 
 use sha2::{Digest as _, Sha256};
 

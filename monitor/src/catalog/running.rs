@@ -1,0 +1,136 @@
+//! The roots that running engines were started with.
+//!
+//! Invariant: only root's processes that see the host's own root directory count, so that nobody else can name a place; a
+//! root that is none costs one look. Bounded. Called by `discover`.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Host;
+use super::problem::Problem;
+use crate::bounded;
+use crate::catalog::engine_config;
+
+/// Processes that are looked at; the name alone is read of most.
+const MAX_PROCESSES: usize = 50_000;
+/// A command line of an engine; the kernel's names have fifteen bytes.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// The flags by which an engine is told its root, and its configuration file.
+struct Flags {
+    program: &'static str,
+    root: &'static [&'static str],
+    config: &'static [&'static str],
+}
+
+const ENGINES: [Flags; 2] = [
+    Flags {
+        program: "containerd",
+        root: &["--root"],
+        config: &["--config", "-c"],
+    },
+    Flags {
+        program: "dockerd",
+        root: &["--data-root", "-g", "--graph"],
+        config: &[],
+    },
+];
+
+/// The roots of engines that run now.
+pub(super) fn roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let processes = host.path("/proc");
+    let top = std::fs::metadata(processes.join("1/root")).map(|top| (top.dev(), top.ino()));
+    let entries = std::fs::read_dir(&processes).into_iter().flatten();
+    let running = entries.take(MAX_PROCESSES).filter_map(|entry| {
+        let process = entry.ok()?.path();
+        let name = bounded::read(&process.join("comm"), 64).ok()?;
+        let flags = ENGINES
+            .iter()
+            .find(|flags| name.trim_ascii_end() == flags.program.as_bytes())?;
+        let root = std::fs::metadata(process.join("root")).ok()?;
+        let is_hosts = top.as_ref().is_ok_and(|top| *top == (root.dev(), root.ino()));
+        let is_roots = std::fs::metadata(&process).is_ok_and(|process| process.uid() == owner(&processes));
+        let line = bounded::read(&process.join("cmdline"), MAX_BYTES).ok()?;
+        (is_hosts && is_roots).then_some((flags, line))
+    });
+    let mut roots = Vec::new();
+    for (flags, line) in running.collect::<Vec<_>>() {
+        roots.extend(values(&line, flags.root));
+        for config in values(&line, flags.config) {
+            roots.extend(engine_config::roots_in(host, &config, problems));
+        }
+    }
+    roots.sort();
+    roots
+}
+
+/// Root, whose the directory of processes is.
+fn owner(processes: &Path) -> u32 {
+    std::fs::metadata(processes).map_or(0, |metadata| metadata.uid())
+}
+
+/// The values of flags on a command line: `--flag value` or `--flag=value`; absolute ones alone, since a relative one is
+/// relative to what the process was started in.
+fn values(line: &[u8], flags: &[&str]) -> Vec<PathBuf> {
+    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+    let values = words.iter().enumerate().filter_map(|(at, word)| {
+        let is_flag = |flag: &&str| word.strip_prefix(flag.as_bytes());
+        let rest = flags.iter().find_map(is_flag)?;
+        match rest.split_first() {
+            None => words.get(at + 1).copied(),
+            Some((b'=', value)) => Some(value),
+            Some(_) => None,
+        }
+    });
+    let paths = values.map(|value| PathBuf::from(std::ffi::OsStr::from_bytes(value)));
+    paths.filter(|path| path.is_absolute()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host on which this process runs.
+    fn check(program: &str, command: &str, has_own_root: bool, expected: &[&str]) {
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::new(directory.path());
+        for process in ["1", "7"] {
+            std::fs::create_dir_all(host.path(format!("/proc/{process}"))).unwrap();
+        }
+        std::fs::create_dir_all(host.path("/other")).unwrap();
+        let link = |process: &str, to: &str| {
+            let link = host.path(format!("/proc/{process}/root"));
+            std::os::unix::fs::symlink(host.path(to), link).unwrap();
+        };
+        link("1", "/");
+        link("7", if has_own_root { "/other" } else { "/" });
+        std::fs::write(host.path("/proc/1/comm"), "systemd\n").unwrap();
+        std::fs::write(host.path("/proc/7/comm"), format!("{program}\n")).unwrap();
+        std::fs::write(host.path("/proc/7/cmdline"), command.replace(' ', "\0")).unwrap();
+        std::fs::write(host.path("/c.toml"), "root = '/in/file'\n").unwrap();
+        let found = roots(&host, &mut Vec::new());
+        let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
+        assert_eq!(found, expected, "{command}");
+    }
+
+    #[test]
+    fn a_running_engine_tells_its_root() {
+        check("containerd", "/usr/bin/containerd", false, &[]);
+        check("containerd", "containerd --root /r --state /s", false, &["/r"]);
+        check("containerd", "containerd --root=/r", false, &["/r"]);
+        check("containerd", "containerd --rooted=/r --root relative", false, &[]);
+        check("containerd", "containerd --config /c.toml", false, &["/in/file"]);
+        check(
+            "containerd",
+            "containerd -c /c.toml --root /r",
+            false,
+            &["/in/file", "/r"],
+        );
+        check("containerd", "containerd --config /none", false, &[]);
+        check("dockerd", "dockerd --data-root /d -H unix:///x", false, &["/d"]);
+        check("sleep", "containerd --root /r", false, &[]);
+        // In a container, whose paths are not the host's.
+        check("containerd", "containerd --root /r", true, &[]);
+    }
+}

@@ -1,0 +1,161 @@
+//! A real containerd on a root of its own, with nothing of the machine's.
+//!
+//! Invariant: it runs in a mount namespace of its own, so that its mounts go with it, and without the plugins that want more
+//! than a store. Used by the integration tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Scene;
+use crate::{Process, output};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// What a containerd of tests needs.
+pub const CONTAINERD: [&str; 3] = ["containerd", "ctr", "unshare"];
+
+/// Plugins that need a network, a device or a pool.
+const DISABLED: &str = r#"["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp"]"#;
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Containerd {
+    directory: PathBuf,
+    #[expect(dead_code, reason = "ends with the value")]
+    process: Process,
+}
+
+impl Containerd {
+    /// Starts a daemon in the scene's directory.
+    pub fn start(scene: &Scene) -> Result<Self> {
+        let directory = scene.path().join("containerd");
+        std::fs::create_dir_all(&directory)?;
+        let config = directory.join("config.toml");
+        let place = |name: &str| directory.join(name).display().to_string();
+        std::fs::write(
+            &config,
+            format!(
+                "version = 2\nroot = \"{}\"\nstate = \"{}\"\ndisabled_plugins = {DISABLED}\n[grpc]\naddress = \"{}\"\n",
+                place("root"),
+                place("state"),
+                place("sock")
+            ),
+        )?;
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--propagation", "private", "containerd", "--config"])
+            .arg(&config);
+        let mut process = Process::start(&mut command, &directory.join("log"))?;
+        process.wait_until("containerd answers", DEADLINE, || {
+            run(&directory, &["version"]).ok()
+        })?;
+        Ok(Self { directory, process })
+    }
+
+    /// The root.
+    pub fn root(&self) -> PathBuf {
+        self.directory.join("root")
+    }
+
+    /// Runs the client; what it printed, without the line's end.
+    pub fn ctr(&self, arguments: &[&str]) -> Result<String> {
+        run(&self.directory, arguments)
+    }
+
+    /// Pulls from the scene's registry into a namespace, for a snapshotter.
+    pub fn pull(&self, namespace: &str, snapshotter: &str, name: &str) -> Result<()> {
+        let pull = [
+            "images",
+            "pull",
+            "--plain-http",
+            "--snapshotter",
+            snapshotter,
+            name,
+        ];
+        self.ctr(&[&["--namespace", namespace], &pull[..]].concat())
+            .map(drop)
+    }
+
+    /// The first columns of a list that the client prints, without its head.
+    pub fn list(&self, arguments: &[&str], columns: &[usize]) -> Result<Vec<Vec<String>>> {
+        let shown = self.ctr(arguments)?;
+        let rows = shown.lines().skip(1).map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let column = |at: &usize| words.get(*at).copied().unwrap_or_default().to_owned();
+            columns.iter().map(column).collect()
+        });
+        let mut rows: Vec<Vec<String>> = rows.collect();
+        rows.sort();
+        Ok(rows)
+    }
+
+    /// Where a snapshotter keeps its snapshots.
+    pub fn snapshots(&self, snapshotter: &str) -> PathBuf {
+        let home = format!("io.containerd.snapshotter.v1.{snapshotter}/snapshots");
+        self.root().join(home)
+    }
+
+    /// The files of this name in the snapshots, lowest number first.
+    pub fn find(&self, snapshotter: &str, path_in_layer: &str) -> Result<Vec<PathBuf>> {
+        let content = if snapshotter == "native" { "" } else { "fs" };
+        let mut found = Vec::new();
+        for snapshot in std::fs::read_dir(self.snapshots(snapshotter)).context("list the snapshots")? {
+            let file = snapshot?.path().join(content).join(path_in_layer);
+            if std::fs::symlink_metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
+                found.push(file);
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The file of a blob.
+    pub fn blob(&self, digest: &str) -> PathBuf {
+        let blobs = self.root().join("io.containerd.content.v1.content/blobs");
+        blobs.join(digest.replace(':', "/"))
+    }
+
+    /// Opens the root, as containerd had it before CVE-2024-25621.
+    pub fn open_root(&self) -> Result<()> {
+        open(&self.root())
+    }
+
+    /// Opens the way to every snapshot for every user.
+    pub fn misconfigure(&self, snapshotter: &str) -> Result<()> {
+        let snapshots = self.snapshots(snapshotter);
+        self.open_root()?;
+        open(snapshots.parent().context("a snapshotter")?)?;
+        open(&snapshots)?;
+        for snapshot in std::fs::read_dir(&snapshots)? {
+            open(&snapshot?.path())?;
+        }
+        Ok(())
+    }
+}
+
+fn open(directory: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o711))
+        .with_context(|| format!("open {}", directory.display()))
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new("ctr");
+    command
+        .arg("--address")
+        .arg(directory.join("sock"))
+        .args(arguments);
+    let output = output(&mut command)?;
+    ensure!(
+        output.status.success(),
+        "ctr {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+}

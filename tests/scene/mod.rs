@@ -21,6 +21,7 @@ use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
 pub use containerd::{CONTAINERD, Containerd};
 pub use docker::{DOCKER, Docker, REMAPPED};
+use volume::Volume;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Where the key lies in layer 1.

@@ -5,12 +5,12 @@
 //! stays there, to within 64 KiB at either end of what was read; a file system that does not tell what it has in the
 //! cache is read as usual, all of it on the budget. Opened by `engine::read` and `archive`, read through by `section`.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::IoSliceMut;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
@@ -30,12 +30,18 @@ const KEPT_BYTES: u64 = 4 << 20;
 pub(in crate::scan) struct LayerFile {
     file: File,
     size: u64,
+    cached: Mutex<Cached>,
+}
+
+/// What is known of a file's pages in the cache. Held while one reads: whoever reads next to it waits.
+#[derive(Debug, Default)]
+struct Cached {
     /// What came from the disk and did not go yet.
-    fresh: Cell<(u64, u64)>,
+    fresh: (u64, u64),
     /// The next bytes are on their way from the disk, on this reader's account.
-    coming: Cell<bool>,
+    coming: bool,
     /// The file system does not tell what is in the cache.
-    untold: Cell<bool>,
+    untold: bool,
 }
 
 impl LayerFile {
@@ -48,15 +54,14 @@ impl LayerFile {
         Self {
             file,
             size,
-            fresh: Cell::new((0, 0)),
-            coming: Cell::new(false),
-            untold: Cell::new(false),
+            cached: Mutex::default(),
         }
     }
 
     /// Reads at a place, as pread(2).
     pub(in crate::scan) fn read_at(&self, buffer: &mut [u8], at: u64) -> std::io::Result<usize> {
-        if !self.untold.get() && !self.coming.replace(false) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if !cached.untold && !std::mem::take(&mut cached.coming) {
             match rustix::io::preadv2(
                 &self.file,
                 &mut [IoSliceMut::new(buffer)],
@@ -66,57 +71,61 @@ impl LayerFile {
                 Ok(read) => {
                     let end = at.saturating_add(wide(read));
                     // The kernel has begun to fetch what it did not have.
-                    self.coming.set(read < buffer.len() && end < self.size);
+                    cached.coming = read < buffer.len() && end < self.size;
                     return Ok(read);
                 }
                 Err(Errno::AGAIN) => {}
                 Err(Errno::INTR) => return Err(Errno::INTR.into()),
-                Err(_) => self.untold.set(true),
+                Err(_) => cached.untold = true,
             }
         }
         let read = self.file.read_at(buffer, at)?;
         pace::spend(wide(read));
-        if !self.untold.get() {
-            self.came(at, at.saturating_add(wide(read)));
+        if !cached.untold {
+            let end = at.saturating_add(wide(read));
+            let came = if self.size <= READ_AHEAD {
+                (0, self.size)
+            } else {
+                (at, end)
+            };
+            cached.came(&self.file, came);
         }
         Ok(read)
     }
+}
 
+impl Cached {
     /// These bytes came from the disk.
-    fn came(&self, start: u64, end: u64) {
-        let (start, end) = if self.size <= READ_AHEAD {
-            (0, self.size)
-        } else {
-            (start, end)
-        };
-        let (from, to) = self.fresh.get();
+    fn came(&mut self, file: &File, (start, end): (u64, u64)) {
+        let (from, to) = self.fresh;
         if (from..=to.saturating_add(FOLIO)).contains(&start) {
-            self.fresh.set((from, to.max(end)));
+            self.fresh = (from, to.max(end));
         } else {
-            self.release();
-            self.fresh.set((start - start % PAGE, end));
+            self.release(file);
+            self.fresh = (start - start % PAGE, end);
         }
-        let (from, to) = self.fresh.get();
+        let (from, to) = self.fresh;
         if to - from >= KEPT_BYTES {
-            self.release();
+            self.release(file);
             // The last page is only begun.
-            self.fresh.set((to - to % PAGE, to));
+            self.fresh = (to - to % PAGE, to);
         }
     }
 
     /// Lets what came from the disk leave the cache.
-    fn release(&self) {
-        let (from, to) = self.fresh.get();
+    fn release(&self, file: &File) {
+        let (from, to) = self.fresh;
         if let Some(length) = NonZeroU64::new(to - from) {
             // A page that somebody maps stays; and this is only advice.
-            let _advice = rustix::fs::fadvise(&self.file, from, Some(length), Advice::DontNeed);
+            let _advice = rustix::fs::fadvise(file, from, Some(length), Advice::DontNeed);
         }
     }
 }
 
 impl Drop for LayerFile {
     fn drop(&mut self) {
-        self.release();
+        let cached = self.cached.get_mut().unwrap_or_else(PoisonError::into_inner);
+        cached.release(&self.file);
     }
 }
 

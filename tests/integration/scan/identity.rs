@@ -1,6 +1,6 @@
 //! A file that is what a package of the same layer ships counts less, by the records that real package managers wrote:
 //! dpkg, rpm, pip. apk is in no archive that this runs on: its record is written here as
-//! apk writes it, with the digests that `openssl` makes of the files.
+//! apk writes it, with the digests that `openssl` makes of the files. `--full` has a real Alpine (`xtask/src/test/alpine.rs`).
 //!
 //! Invariant: the same key beside it, which no package ships, keeps its severity.
 

@@ -4,6 +4,7 @@
 //! could not run must be in the reviewed list of skips; any other skip fails the run. The last line of the output is
 //! `N passed, N failed, N skipped`.
 
+mod alpine;
 mod checks;
 mod coverage;
 mod detached;

@@ -1,6 +1,7 @@
 //! Ordinary packages, unpacked as a layer: test suites, sources, servers and documentation, which are full of keys that are
 //! no secrets. At most [`MOST`] findings of a tree may be high or worse, and each must be in the reviewed list. One tree is
-//! as dpkg leaves it, one has Alpine's layout (musl, busybox, apk's record), with files of Debian's packages.
+//! as dpkg leaves it; one has Alpine's layout and record with files of Debian's packages, since Alpine's own have few keys
+//! in them; one is Alpine's own ([`alpine`]).
 //!
 //! A part of `--full`, since it downloads some hundred megabytes.
 
@@ -9,8 +10,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Context;
 use super::outcome::Outcome;
+use super::{Context, alpine};
 use crate::apt::{self, Apt};
 use crate::{build, files, process, say};
 
@@ -68,17 +69,37 @@ pub(super) fn run(context: &Context<'_>) -> Result<Outcome> {
     ] {
         let folder = folder.join(name);
         unpack(&folder, packages, record)?;
-        outcome.add(judge(&agent, name, &folder, &reviewed)?);
+        outcome.add(judge(&agent, name, &folder, &reviewed, &[])?);
     }
+    let folder = folder.join("alpine-itself");
+    let (layer, rule) = (folder.join("layer"), folder.join("rule.toml"));
+    let whole = folder.join("unpacked");
+    if !whole.exists() {
+        alpine::unpack(&folder, &layer)?;
+        files::write(&whole, b"")?;
+    }
+    files::write(&rule, alpine::RULE.as_bytes())?;
+    let rule = [
+        "--rules",
+        rule.to_str().context("the target folder's name is no text")?,
+    ];
+    outcome.add(judge(&agent, "alpine itself", &folder, &reviewed, &rule)?);
     Ok(outcome)
 }
 
 /// Scans one tree and compares.
-fn judge(agent: &Path, name: &str, folder: &Path, reviewed: &[(String, String)]) -> Result<Outcome> {
+fn judge(
+    agent: &Path,
+    name: &str,
+    folder: &Path,
+    reviewed: &[(String, String)],
+    more: &[&str],
+) -> Result<Outcome> {
     let mut scan = Command::new(agent);
     scan.arg("--set")
         .arg(format!("state_directory={}", folder.join("state").display()))
         .args(["scan", "--quiet", "-o", "json"])
+        .args(more)
         .arg(folder.join("layer"));
     let json = process::output(&mut scan)?;
     // Without a finding that a package's record lowered nothing would have been shown.

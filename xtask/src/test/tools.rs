@@ -14,7 +14,7 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 41] = [
+const INSTALLED: [&str; 42] = [
     "acl",
     "age",
     "apache2-utils",
@@ -45,6 +45,7 @@ const INSTALLED: [&str; 41] = [
     "python3",
     "python3-pip",
     "qemu-system-x86",
+    "qemu-utils",
     "rpm",
     "signify-openbsd",
     "skopeo",

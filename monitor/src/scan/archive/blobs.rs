@@ -3,7 +3,6 @@
 //! Invariant: a name leads nowhere but into the layout; a packed tar is decoded from its beginning again only when a
 //! part lies before the last one, a bounded number of times; the index of a tar is bounded. Used by `archive`.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,7 +12,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use super::super::file::LayerFile;
 use super::super::shape::Layout;
 use super::super::stream::decode::decoder;
-use super::super::stream::limit::Limit;
+use super::super::stream::limit::{Count, Limit};
 use super::super::stream::section::Section;
 use super::super::stream::{MAGIC_BYTES, Magic, Stream, fill, magic};
 use super::super::summary::{ProblemKind, ScanSummary};
@@ -60,7 +59,7 @@ fn packing(file: &LayerFile, size: u64) -> Option<(Option<Magic>, bool)> {
     match magic(head.get(..filled)?) {
         Some(Magic::Tar) => Some((None, true)),
         Some(packing @ (Magic::Gzip | Magic::Zstd)) => {
-            let read = Cell::new(0);
+            let read = Count::default();
             let mut decoded = decoder(packing, Section::new(file, 0, size), &read, Limit::LAYER).ok()??;
             let filled = fill(&mut *decoded, &mut head).ok()?;
             Some((Some(packing), magic(head.get(..filled)?) == Some(Magic::Tar)))
@@ -84,7 +83,7 @@ impl<'f> Blobs<'f> {
         let (packed, true) = packing(file, size)? else {
             return None;
         };
-        let read = Cell::new(0);
+        let read = Count::default();
         let index = match packed {
             None => Index::read(&mut Section::new(file, 0, size), false),
             Some(packing) => {
@@ -185,7 +184,7 @@ fn plain_parts(file: &LayerFile, parts: &[Option<&Part>], take: &mut Take<'_>) {
 }
 
 fn packed_parts(file: &LayerFile, size: u64, packing: Magic, parts: &[Option<&Part>], take: &mut Take<'_>) {
-    let read = Cell::new(0);
+    let read = Count::default();
     let mut restarts = 0;
     let mut open: Option<(Box<dyn Stream + '_>, u64)> = None;
     for (number, part) in parts.iter().enumerate() {

@@ -12,7 +12,7 @@ mod shadow;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -23,8 +23,9 @@ use super::engine::{FileFault, Run, Scanner, inode, of_file};
 use super::error::ScanError;
 use super::rules::hex;
 use super::shape::{ImageShape, Layout, Shape};
+use super::stream::ahead::ahead;
 use super::stream::decode::decoder;
-use super::stream::limit::Limit;
+use super::stream::limit::{Count, Limit};
 use super::stream::peek::Peeked;
 use super::stream::{Fault, Magic, Stream, magic, skip_by_reading};
 use super::summary::{ProblemKind, Progress, ScanSummary};
@@ -213,14 +214,14 @@ impl<'a> Target<'a> {
 
     /// Decodes and scans one layer; its digest is told when all of it was read.
     fn layer(&mut self, layer: u32, blob: &mut dyn Stream, claimed: Option<&str>) -> Result<(), Fault> {
-        let read = Cell::new(0);
+        let read = Count::default();
         let mut peeked = Peeked::new(blob)?;
         let diff_id = match magic(peeked.head()) {
             Some(Magic::Tar) => self.entries(layer, &mut peeked)?,
             Some(packing @ (Magic::Gzip | Magic::Zstd)) => {
                 let decoded = decoder(packing, &mut peeked, &read, Limit::LAYER)?;
                 let mut decoded = decoded.ok_or(Fault::Damaged)?;
-                self.entries(layer, &mut *decoded)?
+                ahead(&mut *decoded, |decoded| self.entries(layer, decoded))??
             }
             // A tar of nothing is zeros; everything else is no layer.
             None if peeked.head().iter().all(|byte| *byte == 0) => self.entries(layer, &mut peeked)?,
@@ -234,11 +235,17 @@ impl<'a> Target<'a> {
         Ok(())
     }
 
+    /// The layer's digest, once all of it was searched; what `stream` costs is another thread's.
     fn entries(&mut self, layer: u32, stream: &mut dyn Stream) -> Result<String, Fault> {
         let mut hashed = Hashed {
             inner: stream,
             hash: Sha256::new(),
         };
+        ahead(&mut hashed, |stream| self.search(layer, stream))??;
+        Ok(format!("sha256:{}", hex(&hashed.hash.finalize())))
+    }
+
+    fn search(&mut self, layer: u32, stream: &mut dyn Stream) -> Result<(), Fault> {
         let tell = RefCell::new(&mut self.tell);
         let shadows = RefCell::new(&mut self.shadows);
         let outcome = {
@@ -251,7 +258,7 @@ impl<'a> Target<'a> {
             let mut observe = |entry: &super::stream::tar::Entry, path: &[u8]| {
                 shadows.borrow_mut().entry(entry, path);
             };
-            let outcome = run.layer(&mut hashed, self.key, &mut observe, &mut self.summary);
+            let outcome = run.layer(stream, self.key, &mut observe, &mut self.summary);
             run.end(&self.summary);
             outcome
         };
@@ -266,8 +273,8 @@ impl<'a> Target<'a> {
         outcome?;
         // What follows the last entry belongs to the digest.
         let mut scratch = [0; 16 << 10];
-        while super::stream::fill(&mut hashed, &mut scratch)? > 0 {}
-        Ok(format!("sha256:{}", hex(&hashed.hash.finalize())))
+        while super::stream::fill(stream, &mut scratch)? > 0 {}
+        Ok(())
     }
 }
 

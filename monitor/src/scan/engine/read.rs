@@ -16,8 +16,9 @@ use super::walk::Entry;
 use crate::model::DevIno;
 use crate::scan::file::LayerFile;
 use crate::scan::rules::{MAX_AFTER, MAX_BEFORE};
-use crate::scan::stream::Fault;
+use crate::scan::stream::limit::Count;
 use crate::scan::stream::section::Section;
+use crate::scan::stream::{Fault, MAGIC_BYTES};
 use crate::scan::summary::ProblemKind;
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -117,13 +118,8 @@ impl Source for &Opened {
 
 impl Opened {
     /// The whole file as a stream.
-    pub(super) fn section<'f>(&'f self, read: &'f std::cell::Cell<u64>) -> Section<'f> {
+    pub(super) fn section<'f>(&'f self, read: &'f Count) -> Section<'f> {
         Section::new(&self.file, 0, self.size).counted(read)
-    }
-
-    /// The first bytes.
-    pub(super) fn head(&self, buffer: &mut [u8]) -> usize {
-        self.file.read_at(buffer, 0).unwrap_or(0)
     }
 
     /// The next run of bytes that are not a hole, from `at`.
@@ -186,20 +182,39 @@ impl FileBuffer {
         Self(Zeroizing::new(vec![0; KEPT + BUFFER_BYTES + MAX_AFTER]))
     }
 
-    /// Reads a file to its end; `begin` makes the search once the first bytes are known, `read_so_far` hears how many were read.
+    /// Reads a file's first bytes, which `scan` is then told of: most files are read by this one call.
+    pub(super) fn begin(&mut self, opened: &Opened) -> &[u8] {
+        let most = usize::try_from(opened.size).unwrap_or(usize::MAX);
+        // A hole is not read.
+        let most = if opened.sparse {
+            most.min(MAGIC_BYTES)
+        } else {
+            most
+        };
+        let room = self.0.len().min(most);
+        let read = opened.file.read_at(self.0.get_mut(..room).unwrap_or_default(), 0);
+        self.0.get(..read.unwrap_or(0)).unwrap_or_default()
+    }
+
+    /// Reads a file to its end, of which the buffer has the first bytes already; `begin` makes the search once these are
+    /// known, `read_so_far` hears how many were read.
     pub(super) fn scan<'s>(
         &mut self,
         source: &mut dyn Source,
+        already: usize,
         begin: impl FnOnce(&[u8]) -> Search<'s>,
         read_so_far: &mut dyn FnMut(u64),
     ) -> Outcome {
         let mut begin = Some(begin);
         let mut search = None;
         let mut bytes = 0;
-        let mut at = 0;
         let mut fault = None;
-        while let Some((start, end)) = source.segment(at) {
+        let mut segment = source.segment(0);
+        while let Some((start, end)) = segment {
             let mut rounds = Rounds::new(start, end);
+            if start == 0 {
+                bytes += rounds.take(already);
+            }
             loop {
                 let read = match rounds.fill(&mut self.0, source) {
                     Ok(read) => read,
@@ -214,6 +229,9 @@ impl FileBuffer {
                 if let Some(begin) = begin.take() {
                     search = Some(begin(filled));
                 }
+                if rounds.ended {
+                    segment = source.segment(end);
+                }
                 if let Some(search) = &mut search {
                     search.buffer(
                         filled,
@@ -221,13 +239,15 @@ impl FileBuffer {
                         rounds.limit(),
                         start == 0 && rounds.is_first(),
                     );
-                    search.advance(filled, rounds.shift());
+                    // Nobody asks for the lines of what follows the end.
+                    if segment.is_some() {
+                        search.advance(filled, rounds.shift());
+                    }
                 }
                 if !rounds.next(&mut self.0) {
                     break;
                 }
             }
-            at = end;
             if fault.is_some() {
                 break;
             }
@@ -268,6 +288,15 @@ impl Rounds {
             done: 0,
             ended: false,
         }
+    }
+
+    /// Bytes of the segment that are in the buffer already; how many.
+    fn take(&mut self, already: usize) -> u64 {
+        let taken = u64::try_from(already).unwrap_or(u64::MAX).min(self.end);
+        self.filled = usize::try_from(taken).unwrap_or(usize::MAX);
+        self.at = taken;
+        self.ended = self.at >= self.end;
+        taken
     }
 
     fn is_first(&self) -> bool {

@@ -4,7 +4,6 @@
 //! scanned; an archive in an archive is searched as it lies there and counted. Made by `Scanner` for a directory and by
 //! `archive` for a layer in an image archive.
 
-use std::cell::Cell;
 use std::io::Read;
 
 use super::location::{Location, judged_path, stem, usable_name};
@@ -14,11 +13,11 @@ use super::source::{Source, Streamed};
 use super::{MAX_LAYER_FINDINGS, Scanner, gate, walk};
 use crate::model::{DevIno, Finding, LayerKey, Place};
 use crate::scan::stream::decode::decoder;
-use crate::scan::stream::limit::Limit;
+use crate::scan::stream::limit::{Count, Limit};
 use crate::scan::stream::peek::{Peeked, Plain};
 use crate::scan::stream::tar::{Entry, Kind, Tar};
 use crate::scan::stream::zip::{Packing, Zip};
-use crate::scan::stream::{Fault, MAGIC_BYTES, Magic, Stream, magic};
+use crate::scan::stream::{Fault, Magic, Stream, magic};
 use crate::scan::summary::{ProblemKind, Progress, ScanSummary, SkipReason};
 
 const PROGRESS_BYTES: u64 = 32 << 20;
@@ -81,26 +80,22 @@ impl<'a> Run<'a> {
             key: opened.key,
             file: Some(opened),
         };
-        let mut head = [0; MAGIC_BYTES];
-        let known = if opened.size >= LEAST_ARCHIVE {
-            let filled = opened.head(&mut head);
-            magic(head.get(..filled).unwrap_or_default())
-        } else {
-            None
-        };
+        let head = self.buffer.begin(opened);
+        let already = head.len();
+        let known = magic(head).filter(|_| opened.size >= LEAST_ARCHIVE);
         summary.files += 1;
         if let Some(known) = known {
             let before = summary.members;
-            let read = Cell::new(0);
+            let read = Count::default();
             if let Err(fault) = self.unpack(known, &mut opened.section(&read), &location, summary) {
                 summary.problem(fault.problem(), path, fault.errno());
             }
             // What only looks like an archive is a file like any other.
             if summary.members == before {
-                self.content(&location, &mut &*opened, summary);
+                self.content(&location, &mut &*opened, 0, summary);
             }
         } else {
-            self.content(&location, &mut &*opened, summary);
+            self.content(&location, &mut &*opened, already, summary);
         }
         self.tell(summary);
     }
@@ -141,7 +136,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), Fault> {
         let mut peeked = Peeked::new(content)?;
         let Some(known) = magic(peeked.head()) else {
-            self.content(location, &mut Streamed::new(&mut peeked), summary);
+            self.content(location, &mut Streamed::new(&mut peeked), 0, summary);
             return Ok(());
         };
         let before = summary.members;
@@ -152,7 +147,7 @@ impl<'a> Run<'a> {
         // What only looks like an archive is a file like any other, as far as it was not consumed.
         if summary.members == before {
             peeked.rewind();
-            self.content(location, &mut Streamed::new(&mut peeked), summary);
+            self.content(location, &mut Streamed::new(&mut peeked), 0, summary);
         }
         Ok(())
     }
@@ -165,7 +160,7 @@ impl<'a> Run<'a> {
         location: &Location<'_>,
         summary: &mut ScanSummary,
     ) -> Result<(), Fault> {
-        let read = Cell::new(0);
+        let read = Count::default();
         match known {
             Magic::Tar => self.tar_members(packed, location, summary),
             Magic::Zip => self.zip_members(packed, location, summary),
@@ -206,7 +201,7 @@ impl<'a> Run<'a> {
         location: &Location<'_>,
         summary: &mut ScanSummary,
     ) -> Result<(), Fault> {
-        let read = Cell::new(0);
+        let read = Count::default();
         let mut zip = Zip::new(packed, &read);
         while let Some(member) = zip.next()? {
             let name = usable_name(&member.name, member.cut, Some(location.path), summary);
@@ -217,7 +212,7 @@ impl<'a> Run<'a> {
                     None,
                 );
             }
-            let take = |content: &mut dyn Read| -> Result<(), Fault> {
+            let take = |content: &mut (dyn Read + Send)| -> Result<(), Fault> {
                 if !member.is_directory {
                     let mut plain = Plain::new(content);
                     self.member(&mut Peeked::new(&mut plain)?, &name, location, summary);
@@ -245,7 +240,7 @@ impl<'a> Run<'a> {
             member: Some(name),
             ..*archive
         };
-        self.content(&location, &mut Streamed::new(content), summary);
+        self.content(&location, &mut Streamed::new(content), 0, summary);
         self.tell(summary);
     }
 
@@ -268,8 +263,14 @@ impl<'a> Run<'a> {
         false
     }
 
-    /// Searches one content.
-    fn content(&mut self, location: &Location<'_>, source: &mut dyn Source, summary: &mut ScanSummary) {
+    /// Searches one content, of which the buffer has the first bytes already.
+    fn content(
+        &mut self,
+        location: &Location<'_>,
+        source: &mut dyn Source,
+        already: usize,
+        summary: &mut ScanSummary,
+    ) {
         let judged = location.judged();
         let classes = self.scanner.rules.classes().of(&judged);
         let scanner = self.scanner;
@@ -279,7 +280,7 @@ impl<'a> Run<'a> {
         };
         let before = progress_of(summary);
         let (reported, progress) = (&mut self.reported, &mut *self.progress);
-        let outcome = self.buffer.scan(source, begin, &mut |bytes| {
+        let outcome = self.buffer.scan(source, already, begin, &mut |bytes| {
             let now = Progress {
                 bytes: before.bytes + bytes,
                 ..before

@@ -337,14 +337,20 @@ fn a_file_that_grows_or_cannot_be_read_is_a_problem_and_not_the_end() {
     let opened = read::open(&entry).unwrap();
     file.write_all(&vec![b'y'; 4 << 20]).unwrap();
     let scanner = scanner();
-    let outcome = FileBuffer::new().scan(
-        &mut &opened,
-        |_| Search::new(scanner, ClassSet::default(), FileKind::Text),
-        &mut |_| {},
-    );
-    assert_eq!(outcome.bytes, opened.size);
-    assert_eq!(outcome.fault.unwrap().kind, ProblemKind::Changed);
-    assert_eq!(outcome.found.kept.len(), 1);
+    for is_begun in [false, true] {
+        let mut buffer = FileBuffer::new();
+        let already = if is_begun { buffer.begin(&opened).len() } else { 0 };
+        assert_eq!(already > 0, is_begun);
+        let outcome = buffer.scan(
+            &mut &opened,
+            already,
+            |_| Search::new(scanner, ClassSet::default(), FileKind::Text),
+            &mut |_| {},
+        );
+        assert_eq!(outcome.bytes, opened.size);
+        assert_eq!(outcome.fault.unwrap().kind, ProblemKind::Changed);
+        assert_eq!(outcome.found.kept.len(), 1);
+    }
     let missing = walk::Entry {
         name: c"missing",
         ..entry

@@ -2,9 +2,10 @@
 //!
 //! A pattern is a list of path components; `*` stands for any bytes within one. With a leading slash it must match the
 //! whole path below the layer's root, without one its end. Invariant: at most 256 classes, so that a set of them is four
-//! words; a look-up costs three hash probes and the few patterns whose last component begins as the name does, or with `*`.
+//! words; a look-up costs three hash probes and the few patterns whose last component begins or ends as the name does.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::RuleError;
 
@@ -51,11 +52,43 @@ struct Pattern {
 #[derive(Debug, Default)]
 pub(in crate::scan) struct PathClasses {
     names: BTreeMap<String, ClassSet>,
-    by_name: HashMap<Vec<u8>, Vec<Pattern>>,
-    by_extension: HashMap<Vec<u8>, Vec<Pattern>>,
+    by_name: ByText,
+    by_extension: ByText,
+    /// By the component before the last, where the last is `*`.
+    by_parent: ByText,
     /// By the first byte of the last component, where that is no `*`.
-    by_first: HashMap<u8, Vec<Pattern>>,
+    by_first: ByByte,
+    /// By the last byte, where only that is no `*`.
+    by_last: ByByte,
     others: Vec<Pattern>,
+}
+
+type ByText = HashMap<Vec<u8>, Vec<Pattern>, BuildHasherDefault<Fnv>>;
+type ByByte = BTreeMap<u8, Vec<Pattern>>;
+
+/// FNV-1a: the names of a table that is fixed are hashed, once for each file, and nobody can add one.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {
+        // A slice's length, which what was hashed tells too.
+    }
 }
 
 impl PathClasses {
@@ -83,19 +116,22 @@ impl PathClasses {
             anchored,
             class,
         };
-        match last.strip_prefix(b"*.") {
-            _ if !last.contains(&b'*') => self.by_name.entry(last).or_default().push(pattern),
-            Some(extension) if !extension.iter().any(|b| matches!(b, b'*' | b'.')) => {
-                self.by_extension
-                    .entry(extension.to_vec())
-                    .or_default()
-                    .push(pattern);
+        let parent = pattern.components.get(1).filter(|parent| !parent.contains(&b'*'));
+        let (first, end) = (last.first().copied(), last.last().copied());
+        let place = match (last.strip_prefix(b"*."), first, end) {
+            _ if !last.contains(&b'*') => self.by_name.entry(last).or_default(),
+            (Some(extension), _, _) if !extension.iter().any(|b| matches!(b, b'*' | b'.')) => {
+                self.by_extension.entry(extension.to_vec()).or_default()
             }
-            _ => match last.first() {
-                Some(first) if *first != b'*' => self.by_first.entry(*first).or_default().push(pattern),
-                _ => self.others.push(pattern),
-            },
-        }
+            (_, Some(first), _) if first != b'*' => self.by_first.entry(first).or_default(),
+            (_, _, Some(end)) if end != b'*' => self.by_last.entry(end).or_default(),
+            _ if last == b"*" && parent.is_some() => {
+                let parent = parent.cloned().unwrap_or_default();
+                self.by_parent.entry(parent).or_default()
+            }
+            _ => &mut self.others,
+        };
+        place.push(pattern);
     }
 
     /// The named classes, or which name is unknown.
@@ -116,17 +152,23 @@ impl PathClasses {
 
     /// The classes of a path below a layer's root.
     pub(in crate::scan) fn of(&self, path: &[u8]) -> ClassSet {
-        let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        let mut components = path.rsplit(|b| *b == b'/');
+        let name = components.next().unwrap_or_default();
+        let parent = components.next().unwrap_or_default();
         let extension = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
-        let by_name = self.by_name.get(name).into_iter().flatten();
-        let by_extension = self.by_extension.get(extension).into_iter().flatten();
-        let by_first = name.first().and_then(|first| self.by_first.get(first));
-        by_name
-            .chain(by_extension)
-            .chain(by_first.into_iter().flatten())
-            .chain(&self.others)
-            .filter(|pattern| pattern.matches(path))
-            .fold(ClassSet::default(), |set, pattern| set.union(pattern.class))
+        [
+            self.by_name.get(name),
+            self.by_extension.get(extension),
+            self.by_parent.get(parent),
+            name.first().and_then(|first| self.by_first.get(first)),
+            name.last().and_then(|last| self.by_last.get(last)),
+            Some(&self.others),
+        ]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|pattern| pattern.matches(path))
+        .fold(ClassSet::default(), |set, pattern| set.union(pattern.class))
     }
 }
 
@@ -192,6 +234,15 @@ mod tests {
             ("*.tar.gz", "a.tar.gz", true),
             (".env*", ".env.local", true),
             ("*", "anything\n\u{fe}", true),
+            ("raddb/*", "etc/raddb/users", true),
+            ("raddb/*", "etc/raddb/x/users", false),
+            ("raddb/*", "raddb", false),
+            ("a*/*", "abc/users", true),
+            ("*-confg", "tftp/r1-confg", true),
+            ("*-confg", "tftp/r1-config", false),
+            ("*kickstart*", "srv/my-kickstart.cfg", true),
+            ("/etc/samba/*cred*", "etc/samba/my.credentials", true),
+            ("/etc/samba/*cred*", "srv/etc/samba/my.credentials", false),
             ("a*b*c", "axxbyyc", true),
             ("a*b*c", "axxcyyb", false),
             ("a*a", "a", false),

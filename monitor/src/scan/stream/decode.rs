@@ -5,12 +5,11 @@
 //! the library's own default. Invariant: memory is the decoder's window and two buffers. Used for
 //! layers and for archives in layers.
 
-use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read};
 
 use flate2::bufread::GzDecoder;
 
-use super::limit::{Counted, Limit, Limited};
+use super::limit::{Count, Counted, Limit, Limited};
 use super::{Fault, Magic, Stream};
 
 const BUFFER_BYTES: usize = 64 << 10;
@@ -20,8 +19,8 @@ const WINDOW_LOG: u32 = 27;
 /// The decoder for `magic` over `input`; nothing if it is no compression. `read` counts what goes in.
 pub(in crate::scan) fn decoder<'a>(
     magic: Magic,
-    input: impl Read + 'a,
-    read: &'a Cell<u64>,
+    input: impl Read + Send + 'a,
+    read: &'a Count,
     limit: Limit,
 ) -> Result<Option<Box<dyn Stream + 'a>>, Fault> {
     let input = BufReader::with_capacity(BUFFER_BYTES, Counted::new(input, read));

@@ -2,8 +2,8 @@
 //!
 //! Invariant: what goes in is counted where it is read, so that a decoder's own buffer counts for it. Used by the decoders.
 
-use std::cell::Cell;
 use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Fault, Stream};
 
@@ -31,14 +31,30 @@ impl Limit {
     }
 }
 
-/// A reader that counts into a cell.
+/// How many bytes went in, by whichever thread they were read.
+#[derive(Debug, Default)]
+pub(in crate::scan) struct Count(AtomicU64);
+
+impl Count {
+    /// That many more.
+    pub(in crate::scan) fn add(&self, bytes: usize) {
+        self.0
+            .fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A reader that counts.
 pub(in crate::scan) struct Counted<'c, R> {
     inner: R,
-    count: &'c Cell<u64>,
+    count: &'c Count,
 }
 
 impl<'c, R: Read> Counted<'c, R> {
-    pub(in crate::scan) fn new(inner: R, count: &'c Cell<u64>) -> Self {
+    pub(in crate::scan) fn new(inner: R, count: &'c Count) -> Self {
         Self { inner, count }
     }
 }
@@ -46,8 +62,7 @@ impl<'c, R: Read> Counted<'c, R> {
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        self.count
-            .set(self.count.get() + u64::try_from(read).unwrap_or(0));
+        self.count.add(read);
         Ok(read)
     }
 }
@@ -55,13 +70,13 @@ impl<R: Read> Read for Counted<'_, R> {
 /// What a decoder gives, up to the limit; `read` counts what went in.
 pub(in crate::scan) struct Limited<'c, R> {
     inner: R,
-    read: &'c Cell<u64>,
+    read: &'c Count,
     written: u64,
     limit: Limit,
 }
 
 impl<'c, R: Read> Limited<'c, R> {
-    pub(in crate::scan) fn new(inner: R, read: &'c Cell<u64>, limit: Limit) -> Self {
+    pub(in crate::scan) fn new(inner: R, read: &'c Count, limit: Limit) -> Self {
         Self {
             inner,
             read,
@@ -71,7 +86,7 @@ impl<'c, R: Read> Limited<'c, R> {
     }
 
     /// One part of a stream of which `written` bytes came out before.
-    pub(in crate::scan) fn resumed(inner: R, read: &'c Cell<u64>, limit: Limit, written: u64) -> Self {
+    pub(in crate::scan) fn resumed(inner: R, read: &'c Count, limit: Limit, written: u64) -> Self {
         Self {
             written,
             ..Self::new(inner, read, limit)
@@ -99,4 +114,4 @@ impl<R: Read> Read for Limited<'_, R> {
     }
 }
 
-impl<R: Read> Stream for Limited<'_, R> {}
+impl<R: Read + Send> Stream for Limited<'_, R> {}

@@ -5,6 +5,7 @@
 //! common crates keep a long name whole, however long (`tar`), or refuse a zip of unknown lengths (`zip`), so the framing
 //! is read here and the decoders are theirs. Used by `engine` for archives in layers and by `archive` for images.
 
+pub(super) mod ahead;
 pub(super) mod decode;
 mod header;
 pub(super) mod limit;
@@ -78,8 +79,8 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-/// A reader that can pass over bytes faster than by reading them.
-pub(super) trait Stream: Read {
+/// A reader that can pass over bytes faster than by reading them, on any thread.
+pub(super) trait Stream: Read + Send {
     /// Passes over `count` bytes; the end of the input before that is a fault.
     fn skip(&mut self, count: u64) -> Result<(), Fault> {
         skip_by_reading(self, count)

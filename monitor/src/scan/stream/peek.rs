@@ -7,10 +7,10 @@ use std::io::Read;
 use super::{Fault, MAGIC_BYTES, Stream, fill};
 
 /// A reader without a faster way to pass over bytes.
-pub(in crate::scan) struct Plain<'r>(&'r mut dyn Read);
+pub(in crate::scan) struct Plain<'r>(&'r mut (dyn Read + Send));
 
 impl<'r> Plain<'r> {
-    pub(in crate::scan) fn new(reader: &'r mut dyn Read) -> Self {
+    pub(in crate::scan) fn new(reader: &'r mut (dyn Read + Send)) -> Self {
         Self(reader)
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Invariant: reads end where the part ends, also when the file grows. Used for archives that lie in a file.
 
-use std::cell::Cell;
 use std::io::Read;
 
+use super::limit::Count;
 use super::{Fault, Stream};
 use crate::scan::file::LayerFile;
 
@@ -15,7 +15,7 @@ pub(in crate::scan) struct Section<'f> {
     at: u64,
     end: u64,
     /// Told what was read, for a limit by ratio and for the budget.
-    read: Option<&'f Cell<u64>>,
+    read: Option<&'f Count>,
 }
 
 impl<'f> Section<'f> {
@@ -30,7 +30,7 @@ impl<'f> Section<'f> {
     }
 
     /// The same, counting into `read`.
-    pub(in crate::scan) fn counted(self, read: &'f Cell<u64>) -> Self {
+    pub(in crate::scan) fn counted(self, read: &'f Count) -> Self {
         Self {
             read: Some(read),
             ..self
@@ -49,7 +49,7 @@ impl Read for Section<'_> {
         let count = u64::try_from(read).unwrap_or(0);
         self.at += count;
         if let Some(counter) = self.read {
-            counter.set(counter.get() + count);
+            counter.add(read);
         }
         Ok(read)
     }

@@ -1,12 +1,11 @@
 //! The readers on what common programs write, on hostile headers, and on bytes at random.
 
-use std::cell::Cell;
 use std::io::{Cursor, Read, Write};
 
 use proptest::prelude::*;
 
 use super::decode::decoder;
-use super::limit::Limit;
+use super::limit::{Count, Limit};
 use super::tar::{Kind, Tar};
 use super::zip::{Packing, Zip};
 use super::*;
@@ -273,7 +272,7 @@ fn decoders_read_all_members_and_stop_at_the_limit() {
     ];
     for (name, kind, bytes, expected) in rows {
         assert_eq!(magic(&[&bytes[..], &[0; 512]].concat()), Some(kind), "{name}");
-        let read = Cell::new(0);
+        let read = Count::default();
         let mut stream = decoder(kind, bytes.as_slice(), &read, SMALL).unwrap().unwrap();
         let mut content = Vec::new();
         let ended = stream.read_to_end(&mut content).map_err(Fault::from);
@@ -373,10 +372,10 @@ fn a_zip_is_read_without_its_directory() {
 
 /// The contents of a zip's members, and how it ended.
 fn members(bytes: &[u8]) -> (Vec<Vec<u8>>, Result<(), Fault>) {
-    let read = Cell::new(0);
+    let read = Count::default();
     let mut zip = Zip::new(bytes, &read);
     let mut contents = Vec::new();
-    let whole = |content: &mut dyn Read| {
+    let whole = |content: &mut (dyn Read + Send)| {
         let mut bytes = Vec::new();
         content
             .read_to_end(&mut bytes)
@@ -412,7 +411,7 @@ proptest! {
         prop_assert!(found.iter().map(|(_, content)| content.len()).sum::<usize>() <= bytes.len());
         for prefix in [&b"PK\x03\x04"[..], b""] {
             let bytes = [prefix, &bytes].concat();
-            let read = Cell::new(0);
+            let read = Count::default();
             let mut zip = Zip::new(bytes.as_slice(), &read);
             let mut members = 0;
             while let Ok(Some(member)) = zip.next() {
@@ -424,7 +423,7 @@ proptest! {
             prop_assert!(members <= bytes.len());
         }
         for kind in [Magic::Gzip, Magic::Zstd] {
-            let read = Cell::new(0);
+            let read = Count::default();
             if let Ok(Some(mut stream)) = decoder(kind, bytes.as_slice(), &read, SMALL) {
                 drop(std::io::copy(&mut stream, &mut std::io::sink()));
             }

@@ -4,12 +4,11 @@
 //! member of unknown length is read where its deflate stream ends it; a stored one of unknown length cannot be told
 //! from what follows and ends the archive with a fault, as APPNOTE forbids it. Used for jar, war, zip in layers.
 
-use std::cell::Cell;
 use std::io::{BufRead, BufReader, Read};
 
 use flate2::bufread::DeflateDecoder;
 
-use super::limit::{Counted, Limit, Limited};
+use super::limit::{Count, Counted, Limit, Limited};
 use super::{Fault, MAX_NAME, fill, skip_by_reading};
 
 const LOCAL: [u8; 4] = *b"PK\x03\x04";
@@ -44,14 +43,14 @@ pub(in crate::scan) struct Member {
 /// See the module.
 pub(in crate::scan) struct Zip<'r, R> {
     input: BufReader<Counted<'r, R>>,
-    read: &'r Cell<u64>,
+    read: &'r Count,
     members: u32,
     /// What comes out of all members together is limited as one stream.
     written: u64,
 }
 
-impl<'r, R: Read> Zip<'r, R> {
-    pub(in crate::scan) fn new(input: R, read: &'r Cell<u64>) -> Self {
+impl<'r, R: Read + Send> Zip<'r, R> {
+    pub(in crate::scan) fn new(input: R, read: &'r Count) -> Self {
         Self {
             input: BufReader::with_capacity(64 << 10, Counted::new(input, read)),
             read,
@@ -109,7 +108,7 @@ impl<'r, R: Read> Zip<'r, R> {
         &mut self,
         member: &Member,
         limit: Limit,
-        take: impl FnOnce(&mut dyn Read) -> T,
+        take: impl FnOnce(&mut (dyn Read + Send)) -> T,
     ) -> Result<Option<T>, Fault> {
         match (member.packing, member.packed) {
             (Packing::Unread | Packing::Stored, None) => Err(Fault::Damaged),

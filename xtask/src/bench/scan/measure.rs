@@ -44,9 +44,10 @@ impl Cost {
     /// A line of the table.
     pub(in crate::bench) fn row(&self, name: &str, megabytes: f64) -> String {
         format!(
-            "| {name} | {:.2} | {:.2} | {:.0} | {} |\n",
+            "| {name} | {:.2} | {:.2} | {:.0} | {:.0} | {} |\n",
             self.wall,
             self.processor,
+            megabytes / self.wall.max(0.01),
             self.speed(megabytes),
             self.peak_kilobytes / 1024
         )

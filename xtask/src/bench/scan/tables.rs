@@ -10,8 +10,7 @@ use super::rivals::{GITLEAKS, KINGFISHER, LAYERWATCH, Program};
 use crate::process;
 
 /// The columns of every table.
-pub(super) const COLUMNS: &str =
-    "wall, s | processor, s | MB/s per core | peak memory, MB |\n|---|--:|--:|--:|--:|\n";
+pub(super) const COLUMNS: &str = "wall, s | processor, s | MB/s by the clock | MB/s per core | peak memory, MB |\n|---|--:|--:|--:|--:|--:|\n";
 
 /// When and where.
 pub(super) fn head() -> Result<String> {

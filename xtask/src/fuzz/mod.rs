@@ -4,10 +4,13 @@
 //! checks left on. What libFuzzer finds stays below the target folder; an input that shows a fault goes to
 //! `tests/fixtures/fuzz` with the change that mends it, where every test run tries it.
 
+mod tally;
+
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use self::tally::Tally;
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
@@ -65,13 +68,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             names.join(", ")
         );
     }
+    let mut rows = Vec::new();
     for name in names
         .iter()
         .filter(|name| options.targets.is_empty() || options.targets.contains(name))
     {
         say::progress(&format!("fuzz: {name}, {} seconds", options.seconds));
-        fuzz(&folder, name, options.seconds)?;
+        rows.push(fuzz(&folder, name, options.seconds)?.row(name));
     }
+    say::output(format!("{}\n", rows.join("\n")).as_bytes());
     Ok(())
 }
 
@@ -85,7 +90,7 @@ fn names(seeds: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn fuzz(folder: &Path, name: &str, seconds: u32) -> Result<()> {
+fn fuzz(folder: &Path, name: &str, seconds: u32) -> Result<Tally> {
     let (corpus, artifacts) = (
         folder.join("corpus").join(name),
         folder.join("artifacts").join(name),
@@ -106,5 +111,5 @@ fn fuzz(folder: &Path, name: &str, seconds: u32) -> Result<()> {
         ])
         .arg(&corpus)
         .arg(folder.join("seeds").join(name));
-    process::run(&mut fuzzer).with_context(|| format!("{name}: see {}", artifacts.display()))
+    Tally::of(&mut fuzzer).with_context(|| format!("{name}: see {}", artifacts.display()))
 }

@@ -17,6 +17,35 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// What a containerd of tests needs.
 pub const CONTAINERD: [&str; 3] = ["containerd", "ctr", "unshare"];
 
+/// A release of containerd.
+#[derive(Debug, Clone, Copy)]
+pub struct Release {
+    daemon: &'static str,
+    client: &'static str,
+}
+
+impl Release {
+    /// The machine's own, and a newer one in a root of its own.
+    pub const ALL: [Self; 2] = [
+        Self {
+            daemon: "containerd",
+            client: "ctr",
+        },
+        Self {
+            daemon: "containerd-newer",
+            client: "ctr-newer",
+        },
+    ];
+
+    /// The machine's own.
+    pub const OWN: Self = Self::ALL[0];
+
+    /// The programs that it needs.
+    pub fn programs(self) -> [&'static str; 2] {
+        [self.daemon, self.client]
+    }
+}
+
 /// Plugins that need a network, a device or a pool.
 const DISABLED: &str = r#"["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper",
     "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
@@ -26,13 +55,14 @@ const DISABLED: &str = r#"["io.containerd.grpc.v1.cri", "io.containerd.snapshott
 #[derive(Debug)]
 pub struct Containerd {
     directory: PathBuf,
+    release: Release,
     #[expect(dead_code, reason = "ends with the value")]
     process: Process,
 }
 
 impl Containerd {
     /// Starts a daemon in the scene's directory.
-    pub fn start(scene: &Scene) -> Result<Self> {
+    pub fn start(scene: &Scene, release: Release) -> Result<Self> {
         let directory = scene.path().join("containerd");
         std::fs::create_dir_all(&directory)?;
         let config = directory.join("config.toml");
@@ -48,13 +78,18 @@ impl Containerd {
         )?;
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--propagation", "private", "containerd", "--config"])
+            .args(["--mount", "--propagation", "private"])
+            .args([release.daemon, "--config"])
             .arg(&config);
         let mut process = Process::start(&mut command, &directory.join("log"))?;
         process.wait_until("containerd answers", DEADLINE, || {
-            run(&directory, &["version"]).ok()
+            run(release, &directory, &["version"]).ok()
         })?;
-        Ok(Self { directory, process })
+        Ok(Self {
+            directory,
+            release,
+            process,
+        })
     }
 
     /// The root.
@@ -64,7 +99,7 @@ impl Containerd {
 
     /// Runs the client; what it printed, without the line's end.
     pub fn ctr(&self, arguments: &[&str]) -> Result<String> {
-        run(&self.directory, arguments)
+        run(self.release, &self.directory, arguments)
     }
 
     /// Pulls from the scene's registry into a namespace, for a snapshotter.
@@ -144,8 +179,8 @@ fn open(directory: &Path) -> Result<()> {
         .with_context(|| format!("open {}", directory.display()))
 }
 
-fn run(directory: &Path, arguments: &[&str]) -> Result<String> {
-    let mut command = Command::new("ctr");
+fn run(release: Release, directory: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(release.client);
     command
         .arg("--address")
         .arg(directory.join("sock"))

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use serde_json::{Value, json};
 
 use super::{Scene, find_in_layers, open_way};
 use crate::{Process, output, tool};
@@ -21,13 +22,16 @@ pub const DOCKER: [&str; 4] = ["dockerd", "containerd", "runc", "unshare"];
 /// In the daemon's directory; engines' sockets are known by their names.
 const SOCKET: &str = "docker.sock";
 
-/// `$@` is what the daemon is started with. The user that containers are remapped to exists in the daemon's mount namespace
-/// alone.
+/// `$0` is the daemon, `$@` what it is started with. The user that containers are remapped to exists in the daemon's mount
+/// namespace alone.
 const START: &str = "mount -t tmpfs tmpfs /run && for name in passwd group subuid subgid; do \
-     if [ -e \"$USERS/$name\" ]; then mount --bind \"$USERS/$name\" \"/etc/$name\"; fi; done && exec dockerd \"$@\"";
+     if [ -e \"$USERS/$name\" ]; then mount --bind \"$USERS/$name\" \"/etc/$name\"; fi; done && exec \"$0\" \"$@\"";
 
 /// Who root of a remapped container is.
 pub const REMAPPED: u32 = 44_300_000;
+
+/// A daemon of a newer release, in a root of its own.
+pub const NEWER_DOCKER: &str = "dockerd-newer";
 
 /// A running daemon.
 #[derive(Debug)]
@@ -42,7 +46,9 @@ pub struct Docker {
 impl Docker {
     /// Starts a daemon with a graph driver in the scene's directory.
     pub fn start(scene: &Scene, driver: &'static str) -> Result<Self> {
-        Self::start_with(scene, driver, &[])
+        let config =
+            json!({"deprecated-key-path": scene.path().join("docker/key.json"), "storage-driver": driver});
+        Self::start_with(scene, "dockerd", driver, &config)
     }
 
     /// The same with `userns-remap`: root of a container is [`REMAPPED`] on the host.
@@ -61,24 +67,28 @@ impl Docker {
         ] {
             std::fs::write(users.join(name), text)?;
         }
-        Self::start_with(scene, driver, &["--userns-remap", "remapped"])
+        let key = scene.path().join("docker/key.json");
+        let config =
+            json!({"deprecated-key-path": key, "storage-driver": driver, "userns-remap": "remapped"});
+        let mut docker = Self::start_with(scene, "dockerd", driver, &config)?;
+        docker.root.push(format!("{REMAPPED}.{REMAPPED}"));
+        Ok(docker)
     }
 
-    fn start_with(scene: &Scene, driver: &'static str, more: &[&str]) -> Result<Self> {
+    /// Starts a newer daemon that keeps its images in containerd, which it starts itself.
+    pub fn start_on_containerd(scene: &Scene) -> Result<Self> {
+        let config = json!({"features": {"containerd-snapshotter": true}});
+        Self::start_with(scene, NEWER_DOCKER, "overlayfs", &config)
+    }
+
+    fn start_with(scene: &Scene, daemon: &str, driver: &'static str, config: &Value) -> Result<Self> {
         let directory = scene.path().join("docker");
         std::fs::create_dir_all(&directory)?;
-        let config = directory.join("daemon.json");
-        let key = directory.join("key.json");
-        std::fs::write(
-            &config,
-            serde_json::json!({"deprecated-key-path": key}).to_string(),
-        )?;
+        std::fs::write(directory.join("daemon.json"), config.to_string())?;
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--propagation", "private", "sh", "-c", START, "sh"])
+            .args(["--mount", "--propagation", "private", "sh", "-c", START, daemon])
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
-            .args(["--storage-driver", driver])
-            .args(more)
             .env("USERS", scene.path().join("users"));
         for (flag, name) in [
             ("--config-file", "daemon.json"),
@@ -94,10 +104,8 @@ impl Docker {
         let mut process = Process::start(&mut command, &directory.join("log"))?;
         let client = Client { directory };
         process.wait_until("dockerd answers", DEADLINE, || client.run(&["version"]).ok())?;
-        let remapped = format!("{REMAPPED}.{REMAPPED}");
-        let below = if more.is_empty() { "" } else { &remapped };
         Ok(Self {
-            root: client.directory.join("data").join(below),
+            root: client.directory.join("data"),
             client,
             driver,
             process,

@@ -19,8 +19,8 @@ use rustix::mount::UnmountFlags;
 
 use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
-pub use containerd::{CONTAINERD, Containerd};
-pub use docker::{DOCKER, Docker, REMAPPED};
+pub use containerd::{CONTAINERD, Containerd, Release};
+pub use docker::{DOCKER, Docker, NEWER_DOCKER, REMAPPED};
 use volume::Volume;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -98,6 +98,11 @@ impl Store {
 fn layers_of(root: &Path, driver: &str) -> (PathBuf, &'static str) {
     match driver {
         "vfs" => (root.join("vfs/dir"), ""),
+        // Docker's own containerd.
+        "overlayfs" => (
+            root.join("containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots"),
+            "fs",
+        ),
         "btrfs" => (root.join("btrfs/subvolumes"), ""),
         driver => (root.join(driver), "diff"),
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::marks::{StoreRoot, recognise};
 use super::mounts::{Mount, MountTable};
 use super::problem::{Problem, ProblemKind, chain};
-use super::{Host, HostError, engine_config, homes, running};
+use super::{Host, HostError, containerd, engine_config, homes, running};
 use crate::model::{Driver, Engine};
 
 /// Rootful defaults and well-known places of containers/storage, Docker and BuildKit.
@@ -29,9 +29,6 @@ const CONTAINERD_ROOTS: [&str; 5] = [
     "/var/snap/microk8s/common/var/lib/containerd",
     "/var/lib/k0s/containerd",
 ];
-
-/// The containerd that Docker starts for itself, below its data root.
-const DOCKERS_CONTAINERD: &str = "containerd/daemon";
 
 /// containers/storage's default graph root for root (`defaultGraphRoot`, storage/types/options.go).
 const DEFAULT_ROOT: &str = "/var/lib/containers/storage";
@@ -52,10 +49,19 @@ pub(super) fn stores(
     let mut found: Vec<StoreRoot> = Vec::new();
     let mut visited = BTreeSet::new();
     for candidate in candidates(host, configured, mounts, problems) {
-        let must_exist = configured.contains(&candidate);
+        // A Docker whose images are in its own containerd has no store at its root.
+        let is_dockers = host.path(candidate.join(containerd::DOCKERS_OWN)).is_dir();
+        let must_exist = configured.contains(&candidate) && !is_dockers;
         match host.resolve(&candidate) {
             Ok(root) if visited.insert(root.clone()) => {
                 found.extend(recognise(host, &root, must_exist, problems));
+                let below = host.resolve(&root.join(containerd::DOCKERS_OWN));
+                let below = below.ok().filter(|below| visited.insert(below.clone()));
+                found.extend(
+                    below
+                        .into_iter()
+                        .flat_map(|below| recognise(host, &below, false, problems)),
+                );
             }
             Ok(_) => {}
             Err(error) if error.is_not_found() && !must_exist => {}
@@ -90,10 +96,10 @@ pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<StoreRo
     let mut expected = Vec::new();
     for (engine, drivers) in KINDS {
         // Whoever configures a root does not say which kind it is.
-        let roots = if configured.is_empty() {
-            default_roots(host, engine)
-        } else {
-            configured.to_vec()
+        let roots = match engine {
+            _ if configured.is_empty() => default_roots(host, engine),
+            Engine::ContainersStorage | Engine::Docker => configured.to_vec(),
+            Engine::Containerd => with_dockers_containerd(configured.to_vec()),
         };
         for path in once_each(roots) {
             expected.extend(drivers.iter().map(|&driver| StoreRoot {
@@ -119,6 +125,10 @@ fn default_roots(host: &Host, engine: Engine) -> Vec<PathBuf> {
         ),
     };
     roots.extend(known.iter().map(PathBuf::from));
+    if engine == Engine::Containerd {
+        let dockers = default_roots(host, Engine::Docker).into_iter();
+        roots.extend(dockers.map(|root| root.join(containerd::DOCKERS_OWN)));
+    }
     roots
 }
 
@@ -129,8 +139,8 @@ fn candidates(
     problems: &mut Vec<Problem>,
 ) -> Vec<PathBuf> {
     if !configured.is_empty() {
-        // Who names the roots means these and no others; what Docker keeps below its own is part of it.
-        return once_each(with_dockers_containerd(configured.to_vec()));
+        // Who names the roots means these and no others.
+        return once_each(configured.to_vec());
     }
     let mut roots = engine_config::storage_roots(host, problems);
     let docker = engine_config::docker_roots(host, problems);
@@ -146,13 +156,13 @@ fn candidates(
     roots.extend(remapped);
     roots.extend(homes::roots(host, mounts));
     roots.extend(mounts.mounts.iter().flat_map(|mount| roots_of_mount(host, mount)));
-    once_each(with_dockers_containerd(roots))
+    once_each(roots)
 }
 
 /// The roots, each followed by what is a root of containerd's if the first is Docker's.
 fn with_dockers_containerd(roots: Vec<PathBuf>) -> Vec<PathBuf> {
     let both = |root: PathBuf| {
-        let below = root.join(DOCKERS_CONTAINERD);
+        let below = root.join(containerd::DOCKERS_OWN);
         [root, below]
     };
     roots.into_iter().flat_map(both).collect()

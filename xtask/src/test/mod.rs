@@ -10,6 +10,7 @@ mod coverage;
 mod detached;
 mod machines;
 mod matrix;
+mod newer;
 mod ordinary;
 mod outcome;
 mod skips;
@@ -81,6 +82,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let toolchain = setup::run(workspace)?;
     build::kernel_programs(workspace, &toolchain)?;
     tools::install(workspace)?;
+    newer::install(workspace)?;
     let skips = workspace.target.join("test/skips");
     files::write(&skips, b"")?;
     let context = Context {

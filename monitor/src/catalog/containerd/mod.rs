@@ -32,8 +32,8 @@ use metadata::Namespace;
 use namespace::Part;
 use state::State;
 
-/// Where Docker with a graph driver keeps the containerd that runs its containers and holds no image.
-const DOCKERS_OWN: &str = "containerd/daemon";
+/// Docker's own containerd, below its data root.
+pub(super) const DOCKERS_OWN: &str = "containerd/daemon";
 
 /// Reads what is in a root: a store for each namespace and snapshotter.
 pub(super) fn read(
@@ -72,8 +72,7 @@ pub(super) fn read(
         readings.extend(namespace::read(&seen, &state, namespace, parts));
     }
     keep_lost(&root.path, host, &state, previous, &mut readings);
-    let is_dockers = root.path.ends_with(DOCKERS_OWN);
-    if readings.is_empty() && !(is_dockers && state.metadata.namespaces.iter().all(is_empty)) {
+    if readings.is_empty() && !runs_containers_only(&seen, &state) {
         // Nothing was pulled yet, or nothing can be read: the root is watched all the same.
         let empty = store(Driver::Overlayfs, None);
         readings.extend(empty.map(|store| reading(store, Contents::default(), None)));
@@ -117,6 +116,13 @@ fn driver_of(snapshotter: &str) -> Option<Driver> {
     [Driver::Overlayfs, Driver::Native]
         .into_iter()
         .find(|driver| driver.as_str() == snapshotter)
+}
+
+/// Docker with a graph driver starts a containerd that holds no image.
+fn runs_containers_only(root: &Path, state: &State) -> bool {
+    let data_root = root.ancestors().nth(2).filter(|_| root.ends_with(DOCKERS_OWN));
+    data_root.is_some_and(|data_root| data_root.join("image").is_dir())
+        && state.metadata.namespaces.iter().all(is_empty)
 }
 
 fn is_empty(namespace: &Namespace) -> bool {

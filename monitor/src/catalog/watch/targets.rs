@@ -51,14 +51,13 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
         })
         .filter(|expected| known.iter().all(|(_, known)| known.path != expected.path))
         .collect();
-    let expected = expected
-        .into_iter()
-        .map(|root| (store_id(root.driver, &root.path), root));
-    known
-        .into_iter()
-        .chain(expected)
-        .map(|(store, root)| target(store, &root))
-        .collect()
+    let known = known.into_iter().map(|(store, root)| target(store, &root));
+    // Nobody can read what is not there.
+    let expected = expected.into_iter().map(|root| Target {
+        gates: Vec::new(),
+        ..target(store_id(root.driver, &root.path), &root)
+    });
+    known.chain(expected).collect()
 }
 
 fn target(store: StoreId, root: &StoreRoot) -> Target {

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use layerwatch_tests::scene::{Containerd, KEY, Scene};
+use layerwatch_tests::scene::{Containerd, KEY, Release, Scene};
 use serde_json::{Value, json};
 
-use super::{containerd_ready, json_of, list, scene, store_id};
+use super::{json_of, list, releases, scene_of, store_id};
 
 /// Two namespaces, each of which unpacks for a snapshotter of its own.
 const PLACES: [(&str, &str); 2] = [("default", "overlayfs"), ("k8s.io", "native")];
 
-fn pulled() -> Result<(Scene, Containerd, String)> {
-    let (scene, containerd, name) = scene()?;
+fn pulled(release: Release) -> Result<(Scene, Containerd, String)> {
+    let (scene, containerd, name) = scene_of(release)?;
     for (namespace, snapshotter) in PLACES {
         containerd.pull(namespace, snapshotter, &name)?;
     }
@@ -32,10 +32,13 @@ fn rows(of: &Value, name: &str, store: &str, row: impl Fn(&Value) -> Vec<Value>)
 
 #[test]
 fn stores_images_and_layers_are_what_containerd_says() -> Result<()> {
-    if !containerd_ready("containerd stores, images and layers")? {
-        return Ok(());
-    }
-    let (scene, containerd, _) = pulled()?;
+    releases("containerd stores, images and layers")?
+        .into_iter()
+        .try_for_each(lists)
+}
+
+fn lists(release: Release) -> Result<()> {
+    let (scene, containerd, _) = pulled(release)?;
     let stores = json_of(&scene, &containerd, &["stores"])?;
     let told = list(&stores, "stores").into_iter().map(|store| {
         json!([
@@ -112,10 +115,13 @@ fn chain(containerd: &Containerd) -> Result<Vec<String>> {
 
 #[test]
 fn every_file_is_explained_with_its_layer_and_image() -> Result<()> {
-    if !containerd_ready("containerd explain")? {
-        return Ok(());
-    }
-    let (scene, containerd, name) = pulled()?;
+    releases("containerd explain")?
+        .into_iter()
+        .try_for_each(explanations)
+}
+
+fn explanations(release: Release) -> Result<()> {
+    let (scene, containerd, name) = pulled(release)?;
     let chain = chain(&containerd)?;
     for (namespace, snapshotter) in PLACES {
         let held = |path: &str| -> Result<Vec<PathBuf>> { containerd.find(snapshotter, path) };
@@ -151,10 +157,13 @@ fn every_file_is_explained_with_its_layer_and_image() -> Result<()> {
 
 #[test]
 fn names_are_found_and_secrets_scanned_packed_or_not() -> Result<()> {
-    if !containerd_ready("containerd find and scan")? {
-        return Ok(());
-    }
-    let (scene, containerd, name) = pulled()?;
+    releases("containerd find and scan")?
+        .into_iter()
+        .try_for_each(searches)
+}
+
+fn searches(release: Release) -> Result<()> {
+    let (scene, containerd, name) = pulled(release)?;
     // A third namespace has the blobs and unpacks nothing.
     let fetch = [
         "--namespace",

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use layerwatch_tests::output;
-use layerwatch_tests::scene::{Agent, CONTAINERD, Containerd, Scene};
+use layerwatch_tests::scene::{Agent, CONTAINERD, Containerd, Release, Scene};
 use serde_json::Value;
 
 use super::{ENGINES, ready};
@@ -23,11 +23,29 @@ fn containerd_ready(test: &str) -> Result<bool> {
     ready(test, &[&ENGINES[..], &CONTAINERD, &["docker-registry"]].concat())
 }
 
+/// The releases that are there, so that a test is run on each.
+fn releases(test: &str) -> Result<Vec<Release>> {
+    if !containerd_ready(test)? {
+        return Ok(Vec::new());
+    }
+    let mut there = Vec::new();
+    for release in Release::ALL {
+        if ready(&format!("{test}: {}", release.programs()[0]), &release.programs())? {
+            there.push(release);
+        }
+    }
+    Ok(there)
+}
+
 /// A daemon without images, and a published image with a key that its second layer deletes; the name to pull.
 fn scene() -> Result<(Scene, Containerd, String)> {
+    scene_of(Release::OWN)
+}
+
+fn scene_of(release: Release) -> Result<(Scene, Containerd, String)> {
     let mut scene = Scene::new()?;
     let name = scene.publish(NAME)?;
-    let containerd = Containerd::start(&scene)?;
+    let containerd = Containerd::start(&scene, release)?;
     Ok((scene, containerd, name))
 }
 

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use layerwatch_tests::scene::{Agent, Containerd};
+use layerwatch_tests::scene::{Agent, Containerd, Release};
 use layerwatch_tests::wait_until;
 use serde_json::{Value, json};
 
 use super::super::image_of;
-use super::{containerd_ready, scene, store_id};
+use super::{releases, scene_of, store_id};
 
 /// How long after the engine's own answer a record may come.
 const SOON: Duration = Duration::from_secs(2);
@@ -47,10 +47,13 @@ fn inspected(containerd: &Containerd, namespace: &str, name: &str) -> Result<Val
 
 #[test]
 fn pull_tag_and_import_are_one_record_each() -> Result<()> {
-    if !containerd_ready("containerd pull records")? {
-        return Ok(());
-    }
-    let (scene, containerd, name) = scene()?;
+    releases("containerd pull records")?
+        .into_iter()
+        .try_for_each(records)
+}
+
+fn records(release: Release) -> Result<()> {
+    let (scene, containerd, name) = scene_of(release)?;
     let agent = Agent::start_on_root(&scene, &containerd.root(), &[])?;
     let archive = scene.path().join("image.tar");
     let archive = archive.to_str().context("the path is text")?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{docker_ready, scene};
 
-fn json_of(scene: &Scene, docker: &Docker, arguments: &[&str]) -> Result<Value> {
+pub(super) fn json_of(scene: &Scene, docker: &Docker, arguments: &[&str]) -> Result<Value> {
     let mut command = Command::new(Agent::binary()?);
     for setting in [
         format!("stores.roots={}", docker.root().display()),
@@ -21,12 +21,12 @@ fn json_of(scene: &Scene, docker: &Docker, arguments: &[&str]) -> Result<Value> 
     serde_json::from_slice(&shown.stdout).with_context(|| String::from_utf8_lossy(&shown.stderr).into_owned())
 }
 
-fn list<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
+pub(super) fn list<'a>(value: &'a Value, name: &str) -> Vec<&'a Value> {
     value[name].as_array().into_iter().flatten().collect()
 }
 
 /// What Docker says of an image.
-fn inspect(docker: &Docker, name: &str) -> Result<Value> {
+pub(super) fn inspect(docker: &Docker, name: &str) -> Result<Value> {
     let mut shown: Value = serde_json::from_str(&docker.run(&["image", "inspect", name])?)?;
     Ok(shown[0].take())
 }

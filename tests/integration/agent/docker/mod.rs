@@ -1,6 +1,7 @@
 //! The agent on the store of a real dockerd.
 
 mod commands;
+mod containerd_store;
 mod pulls;
 mod reads;
 

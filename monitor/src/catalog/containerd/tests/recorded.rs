@@ -189,21 +189,24 @@ fn layers_containers_and_what_is_being_unpacked_are_told_apart() {
 }
 
 #[test]
-fn a_root_without_images_is_a_store_and_dockers_own_is_none() {
+fn a_root_without_images_is_a_store_and_that_of_a_graph_driver_is_none() {
     let directory = tempfile::tempdir().unwrap();
     let host = crate::catalog::Host::new(directory.path());
-    for root in ["/c", "/d/containerd/daemon"] {
+    std::fs::create_dir_all(host.path("/d/image/overlay2")).unwrap();
+    for root in ["/c", "/d/containerd/daemon", "/e/containerd/daemon"] {
         let metadata = host.path(format!("{root}/io.containerd.metadata.v1.bolt"));
         std::fs::create_dir_all(&metadata).unwrap();
         let namespaces = vec![bucket("moby", vec![bucket("images", Vec::new())])];
         std::fs::write(metadata.join("meta.db"), file(vec![bucket("v1", namespaces)])).unwrap();
     }
-    let roots = ["/c".into(), "/d".into()];
+    let roots = ["/c".into(), "/d".into(), "/e".into()];
     assert_eq!(
         outline(&crate::catalog::read(&host, &roots)),
         [
             "overlayfs@/c \"-\" 0".to_owned(),
-            "missing-store /d: the directory holds no store".to_owned(),
+            "overlay2@/d \"-\" 0".to_owned(),
+            // Nothing is pulled yet, and no graph driver is there.
+            "overlayfs@/e/containerd/daemon \"-\" 0".to_owned(),
         ]
     );
 }

@@ -3,13 +3,13 @@
 //! Invariant: pure and bounded; a pull is reported whether or not a sign of it was seen, and a sign is only taken for
 //! the store and the time it belongs to. Called by the knowledge plane.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::{process_report, subject_report};
 use crate::knowledge::{Knowledge, image_report};
-use crate::model::{ArrivalKind, Image, LayerId, PullReport, Sighting, StoreId, text};
+use crate::model::{ArrivalKind, Image, LayerId, LayerKey, PullReport, Sighting, StoreId, text};
 
 /// A name changed in a store's index: the sign of a pull.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +45,8 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct PullJoin {
     recent: VecDeque<PullSignal>,
+    /// When the last arrival in a store was told.
+    told: BTreeMap<StoreId, Timestamp>,
 }
 
 impl PullJoin {
@@ -56,11 +58,20 @@ impl PullJoin {
         self.recent.push_back(signal);
     }
 
-    /// The report of an arrival, with the process that last changed the store's index before it was read.
-    pub fn report(&self, arrival: &Arrival, knowledge: &Knowledge) -> PullReport {
-        let committer = self.committer(arrival, knowledge);
+    /// The report of an arrival, with the process that last changed the store's index before it was read. Its signs are
+    /// this arrival's and no later one's.
+    pub fn report(&mut self, arrival: &Arrival, knowledge: &Knowledge) -> PullReport {
+        let signs = self.signs(arrival, knowledge);
+        let committer = signs.iter().max_by_key(|sign| sign.access.time).copied();
+        let of_it = signs
+            .iter()
+            .filter(|sign| committer.is_some_and(|last| is_same_process(sign, last)));
+        let first = of_it.map(|sign| sign.access.time).min();
+        let took = committer
+            .zip(first)
+            .map(|(last, first)| last.access.time.duration_since(first));
         let image = &arrival.image;
-        PullReport {
+        let report = PullReport {
             time: arrival.time,
             arrival: arrival.kind,
             store: image.store.clone(),
@@ -72,13 +83,20 @@ impl PullJoin {
                 .collect(),
             layers: knowledge.layer_reports(image),
             new_layers: u64::try_from(arrival.new_layers.len()).unwrap_or(u64::MAX),
+            new_bytes: new_bytes(arrival, knowledge),
+            registry: registry(arrival),
+            took_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()),
             process: committer.map(|sighting| process_report(&sighting.actor)),
             subject: committer.map(|sighting| subject_report(&sighting.subject)),
+            container: committer.and_then(|sighting| sighting.actor.container.clone()),
             trust: knowledge.trust_of([image]),
-        }
+        };
+        self.told.insert(image.store.clone(), arrival.time);
+        report
     }
 
-    fn committer(&self, arrival: &Arrival, knowledge: &Knowledge) -> Option<&Sighting> {
+    /// The signs in the store's index that may be this arrival's.
+    fn signs(&self, arrival: &Arrival, knowledge: &Knowledge) -> Vec<&Sighting> {
         // containerd's namespaces share their directories, and a store may be younger than the sign of its first image.
         let shows = |signal: &PullSignal| {
             signal.store == arrival.image.store
@@ -87,17 +105,52 @@ impl PullJoin {
                     directories.any(|(_, key)| *key == signal.sighting.access.watch)
                 })
         };
+        let told = self.told.get(&arrival.image.store);
         let fits = |signal: &&PullSignal| {
-            let age = arrival.time.duration_since(signal.sighting.access.time) + CLOCK_SKEW;
+            let time = signal.sighting.access.time;
+            let age = arrival.time.duration_since(time) + CLOCK_SKEW;
             shows(signal) && !age.is_negative() && age <= SIGNAL_AGE
         };
-        let newest = self
+        let fitting: Vec<&Sighting> = self
             .recent
             .iter()
             .filter(fits)
-            .max_by_key(|signal| signal.sighting.access.time);
-        newest.map(|signal| &signal.sighting)
+            .map(|signal| &signal.sighting)
+            .collect();
+        // Two images of one pull share their signs; else what came before another arrival was that one's.
+        let own = fitting
+            .iter()
+            .filter(|sign| told.is_none_or(|told| sign.access.time > *told));
+        let own: Vec<&Sighting> = own.copied().collect();
+        if own.is_empty() { fitting } else { own }
     }
+}
+
+fn is_same_process(one: &Sighting, other: &Sighting) -> bool {
+    (one.access.tgid, one.access.process_start_ns) == (other.access.tgid, other.access.process_start_ns)
+}
+
+/// The content that was not there before; absent where the store tells none of the sizes.
+fn new_bytes(arrival: &Arrival, knowledge: &Knowledge) -> Option<u64> {
+    let sizes = arrival.new_layers.iter().filter_map(|layer| {
+        let key = LayerKey {
+            store: arrival.image.store.clone(),
+            layer: layer.clone(),
+        };
+        knowledge.layer(&key)?.size_bytes
+    });
+    sizes.reduce(u64::saturating_add)
+}
+
+/// What stands before the first slash of the name of a pulled image: where it came from, as far as the store tells.
+fn registry(arrival: &Arrival) -> Option<String> {
+    let name = arrival
+        .image
+        .names
+        .first()
+        .filter(|_| arrival.kind == ArrivalKind::Pulled)?;
+    let (host, _) = name.split_once('/')?;
+    Some(text::printable(host.as_bytes()).to_string())
 }
 
 #[cfg(test)]
@@ -117,8 +170,9 @@ mod tests {
     }
 
     /// Signs as store, second and user; the user that an arrival at second 100 is reported with.
-    fn check(name: &str, signals: &[(&str, i64, u32)], uid: Option<u32>) {
-        let scene = Scene::new();
+    fn check(name: &str, signals: &[(&str, i64, u32)], uid: Option<u32>, took_ms: Option<u64>) {
+        let mut scene = Scene::new();
+        scene.parts.layers[1].size_bytes = Some(3);
         let mut join = PullJoin::default();
         for (store, seconds, uid) in signals {
             join.signal(signal(store, *seconds, *uid));
@@ -140,22 +194,34 @@ mod tests {
         );
         let layers: Vec<_> = report.layers.iter().map(|layer| layer.id.as_str()).collect();
         assert_eq!((layers, report.new_layers), (vec!["l1", "l2"], 1), "{name}");
+        assert_eq!(
+            (report.registry.as_deref(), report.new_bytes),
+            (Some("registry.example"), Some(3)),
+            "{name}"
+        );
+        assert_eq!(report.took_ms, took_ms, "{name}");
     }
 
     #[test]
     fn the_last_sign_before_the_arrival_names_the_process() {
         let here = "overlay@/storage";
-        check("none", &[], None);
-        check("one", &[(here, 99, 0)], Some(0));
-        check("the last of two", &[(here, 90, 1), (here, 99, 2)], Some(2));
-        check("another store", &[("overlay@/other", 99, 1)], None);
-        check("long ago", &[(here, -30, 1)], None);
+        check("none", &[], None, None);
+        check("one", &[(here, 99, 0)], Some(0), Some(0));
+        check(
+            "the last of two",
+            &[(here, 90, 1), (here, 99, 2)],
+            Some(2),
+            Some(9000),
+        );
+        check("another store", &[("overlay@/other", 99, 1)], None, None);
+        check("long ago", &[(here, -30, 1)], None, None);
         check(
             "after the index was read",
             &[(here, 90, 1), (here, 105, 2)],
             Some(1),
+            Some(0),
         );
-        check("a clock slightly ahead", &[(here, 100, 3)], Some(3));
+        check("a clock slightly ahead", &[(here, 100, 3)], Some(3), Some(0));
     }
 
     #[test]

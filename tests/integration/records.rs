@@ -210,8 +210,12 @@ fn pull() -> PullReport {
         ],
         layers: vec![layer()],
         new_layers: 1,
+        new_bytes: Some(3584),
+        registry: Some("registry.example".to_owned()),
+        took_ms: Some(412),
         process: Some(process()),
         subject: Some(subject()),
+        container: Some(container()),
         trust: trust(),
     }
 }

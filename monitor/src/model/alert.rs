@@ -243,10 +243,22 @@ pub struct PullReport {
     pub layers: Vec<LayerReport>,
     /// How many of them were not in the store before.
     pub new_layers: u64,
+    /// How many bytes of content those have, as far as the store tells.
+    #[serde(default)]
+    pub new_bytes: Option<u64>,
+    /// The registry that a pulled image is named after, escaped.
+    #[serde(default)]
+    pub registry: Option<String>,
+    /// From the first sign of it in the store's index to the last, milliseconds, if the kernel reported one.
+    #[serde(default)]
+    pub took_ms: Option<u64>,
     /// The process that committed it, if the kernel reported one.
     pub process: Option<ProcessReport>,
     /// Its user.
     pub subject: Option<SubjectReport>,
+    /// Its container; absent on the host.
+    #[serde(default)]
+    pub container: Option<ContainerReport>,
     /// The trust verdict of the name.
     pub trust: TrustReport,
 }

@@ -51,6 +51,12 @@ fn pull_tag_and_load_are_one_record_each() -> Result<()> {
         (&json!("pulled"), &json!(2))
     );
     assert_eq!(pulled["names"], json!([name]));
+    let registry = name.split_once('/').map(|(registry, _)| registry);
+    assert_eq!(
+        (&pulled["registry"], &pulled["container"]),
+        (&json!(registry), &Value::Null)
+    );
+    assert!(pulled["took_ms"].is_u64() && pulled["new_bytes"].as_u64() > Some(1_000_000));
     assert_eq!(pulled["process"]["comm"], "dockerd");
     assert_eq!(
         pulled["subject"],

@@ -11,7 +11,7 @@ use std::thread;
 use super::{Fault, Stream};
 
 const BUFFERS: usize = 4;
-const BUFFER_BYTES: usize = 128 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// Calls `take` with what `source` gives, while `source` is read on; that no thread can be had is a fault.
 pub(in crate::scan) fn ahead<T>(

@@ -23,6 +23,10 @@ pub struct Plan {
     pub agent: PathBuf,
     /// Where the peers are unpacked.
     pub peers: PathBuf,
+    /// The object with the programs that do nothing.
+    pub idle: PathBuf,
+    /// The tiers at whose places these are measured.
+    pub idle_tiers: Vec<String>,
     /// Tiers of the agent, each a contender; empty for the one it chooses.
     pub tiers: Vec<String>,
     /// Whether auditd is measured too: once audit was on, the kernel makes every new process pay until it is booted anew.
@@ -33,6 +37,18 @@ pub struct Plan {
     pub rounds: usize,
     /// Numbers of threads that open at the same time.
     pub threads: Vec<usize>,
+}
+
+/// The rows that something is aimed at, by their names in the table.
+pub mod rows {
+    /// An open that has nothing to do with a store.
+    pub const ELSEWHERE: &str = "open+close: file on another device";
+    /// An open that has nothing to do with a store, where one is.
+    pub const BESIDE: &str = "open+close: unrelated file on the store's device";
+    /// What containers do all the time.
+    pub const CONTAINED: &str = "open+close: file in the container's own overlay";
+    /// A read of a file that is open.
+    pub const READ: &str = "read of 4 KiB: unrelated file";
 }
 
 /// One thing that is done again and again.
@@ -76,7 +92,7 @@ impl Contender {
 /// What the ring got from a row.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Records {
-    /// The agent's tier.
+    /// The agent on a tier.
     pub contender: String,
     /// The row.
     pub what: String,

@@ -68,6 +68,7 @@ offsets! {
     sb_magic = "super_block.s_magic",
     sb_fs_info = "super_block.s_fs_info",
     sb_stack_depth = "super_block.s_stack_depth",
+    sb_root = "super_block.s_root",
     vfsmount_sb = "vfsmount.mnt_sb",
     mount_mnt = "mount.mnt",
     mount_ns = "mount.mnt_ns",

@@ -14,6 +14,7 @@ use layerwatch_tests::scene::Agent;
 
 use super::audit::Audit;
 use super::ground::Ground;
+use super::idle::Idle;
 
 /// In a virtual machine that counts instructions a start takes long.
 const DEADLINE: Duration = Duration::from_mins(3);
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
     Nobody,
     /// The agent, on a tier or on the one it chooses.
     Layerwatch(Option<String>),
+    /// Programs that do nothing, at a tier's places.
+    Idle(String),
     /// bpftrace's opensnoop.
     Bpftrace,
     /// libbpf-tools' opensnoop.
@@ -40,6 +43,7 @@ pub(crate) enum Kind {
 pub(crate) enum Running {
     Nobody,
     Agent(Agent),
+    Idle { _idle: Idle },
     Peer { _process: Process },
     Audit { _audit: Audit },
 }
@@ -57,8 +61,10 @@ impl Kind {
                 .map(Self::Layerwatch)
                 .collect()
         };
+        let idle = plan.idle_tiers.iter().cloned().map(Self::Idle);
         let peers = [Self::Bpftrace, Self::LibbpfTools, Self::Fatrace, Self::Auditd];
-        [Self::Nobody].into_iter().chain(ours).chain(peers).collect()
+        let ours = [Self::Nobody].into_iter().chain(ours).chain(idle);
+        ours.chain(peers).collect()
     }
 
     /// For the table.
@@ -67,6 +73,7 @@ impl Kind {
             Self::Nobody => "none".to_owned(),
             Self::Layerwatch(None) => "layerwatch".to_owned(),
             Self::Layerwatch(Some(tier)) => format!("layerwatch, tier {}", tier.to_uppercase()),
+            Self::Idle(tier) => format!("empty programs, tier {}", tier.to_uppercase()),
             Self::Bpftrace => "bpftrace's opensnoop".to_owned(),
             Self::LibbpfTools => "libbpf-tools' opensnoop".to_owned(),
             Self::Fatrace => "fatrace".to_owned(),
@@ -86,6 +93,10 @@ impl Kind {
         match self {
             Self::Nobody => Ok(Running::Nobody),
             Self::Layerwatch(tier) => agent(plan, ground, directory, tier.as_deref()).map(Running::Agent),
+            Self::Idle(tier) => {
+                let idle = Idle::start(&plan.idle, tier)?;
+                Ok(Running::Idle { _idle: idle })
+            }
             Self::Bpftrace => {
                 let script = peers.file("opensnoop.bt")?;
                 peer(peers.program("bpftrace")?.arg(script))

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use layerwatch_tests::cost::Row;
+use layerwatch_tests::cost::{Row, rows};
 use layerwatch_tests::written::{Store, private_key};
 use rustix::mount::{MountFlags, mount};
 
@@ -59,6 +59,8 @@ impl Ground {
         ];
         let store = Store::write(&directory.path().join("store"), &files)?;
         fs::write(directory.path().join("file"), padded(String::new()))?;
+        fs::create_dir(directory.path().join("beside"))?;
+        fs::write(directory.path().join("beside/file"), padded(String::new()))?;
         fs::write(elsewhere.path().join("file"), padded(String::new()))?;
         let ground = Self {
             directory,
@@ -98,23 +100,20 @@ impl Ground {
         let layer = self.store.diff(&self.store.lower);
         let outside = self.elsewhere.path().join("file");
         let opens = [
-            ("open+close: file on another device", outside.clone(), false),
+            (rows::ELSEWHERE, outside.clone(), false),
+            (rows::BESIDE, self.directory.path().join("beside/file"), false),
             (
-                "open+close: unrelated file on the store's device",
+                "open+close: unrelated file in a directory above the store",
                 self.directory.path().join("file"),
                 false,
             ),
-            (
-                "open+close: file in the container's own overlay",
-                Path::new("/").join(ORDINARY),
-                true,
-            ),
+            (rows::CONTAINED, Path::new("/").join(ORDINARY), true),
             (
                 "open+close: ordinary file of a layer",
                 layer.join(ORDINARY),
                 false,
             ),
-            ("open+close: file with a finding", layer.join(FINDING), false),
+            ("open+close: file with a finding", self.finding(), false),
         ];
         let operation = |what: &str, threads, action, path: &Path, contained| Operation {
             row: Row {
@@ -131,8 +130,8 @@ impl Ground {
             with.map(|(what, path, contained)| operation(what, *threads, Action::Open, path, *contained))
         });
         let reads = [
-            ("read of 4 KiB: unrelated file", outside),
-            ("read of 4 KiB: file with a finding", layer.join(FINDING)),
+            (rows::READ, outside),
+            ("read of 4 KiB: file with a finding", self.finding()),
         ];
         let reads = reads
             .iter()
@@ -146,6 +145,11 @@ impl Ground {
             plain: Worker::start(None)?,
             contained: Worker::start(Some(&self.directory.path().join("container")))?,
         })
+    }
+
+    /// The file with a finding.
+    pub(crate) fn finding(&self) -> PathBuf {
+        self.store.diff(&self.store.lower).join(FINDING)
     }
 
     /// A file that no row opens, and whose name is short enough for every peer; a peer that shows it works. On a disk,

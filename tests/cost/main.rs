@@ -7,6 +7,7 @@
 mod audit;
 mod contenders;
 mod ground;
+mod idle;
 mod measure;
 mod programs;
 mod worker;

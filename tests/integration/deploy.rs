@@ -270,6 +270,10 @@ fn each_alert_reaches_the_right_people() -> Result<()> {
     for (alert, receiver, right) in [
         ("SensitiveLayerRead", "security", true),
         ("ForeignContainerRead", "security", true),
+        ("ForeignStoreRead", "security", true),
+        ("CacheApiAccess", "security", true),
+        ("RawDeviceRead", "security", true),
+        ("SensitiveLayerExposed", "security", true),
         ("LayerwatchSensitiveRead", "security", true),
         ("MonitorBlind", "operations", true),
         ("LayerwatchDown", "operations", true),
@@ -288,6 +292,12 @@ fn each_alert_reaches_the_right_people() -> Result<()> {
     Ok(())
 }
 
+/// The bases by the nodes that they are for, and where stores lie there.
+const NODES: [(&str, &str); 2] = [
+    ("kubernetes/base", "/var/lib/containers"),
+    ("kubernetes/containerd", "/var/lib/containerd"),
+];
+
 /// The built manifests as one YAML text.
 fn manifests(base: &Path) -> Result<Option<String>> {
     let Some(mut kubectl) = checker("kubernetes", "kubectl")? else {
@@ -298,25 +308,35 @@ fn manifests(base: &Path) -> Result<Option<String>> {
 
 #[test]
 fn the_manifests_fit_the_strict_schema() -> Result<()> {
-    let Some(manifests) = manifests(&deploy("kubernetes/base"))? else {
-        return Ok(());
-    };
-    let directory = tempfile::tempdir()?;
-    let file = directory.path().join("manifests.yaml");
-    fs::write(&file, manifests)?;
-    let arguments = ["--strict", "-k", "1.33", "FILE"];
-    check(
-        "kubernetes schema",
-        "kubernetes-validate",
-        &arguments,
-        &file,
-        ("hostPID:", "hostPid:"),
-    )
+    for (nodes, _) in NODES {
+        let Some(manifests) = manifests(&deploy(nodes))? else {
+            return Ok(());
+        };
+        let directory = tempfile::tempdir()?;
+        let file = directory.path().join("manifests.yaml");
+        fs::write(&file, manifests)?;
+        let arguments = ["--strict", "-k", "1.33", "FILE"];
+        check(
+            "kubernetes schema",
+            "kubernetes-validate",
+            &arguments,
+            &file,
+            ("hostPID:", "hostPid:"),
+        )?;
+    }
+    Ok(())
 }
 
 #[test]
 fn the_pods_ask_for_four_capabilities_and_no_more() -> Result<()> {
-    let Some(manifests) = manifests(&deploy("kubernetes/base"))? else {
+    NODES
+        .iter()
+        .try_for_each(|(nodes, stores)| check_pods(nodes, stores))
+}
+
+/// The pods for a kind of nodes, whose stores lie here below the host's root.
+fn check_pods(nodes: &str, stores: &str) -> Result<()> {
+    let Some(manifests) = manifests(&deploy(nodes))? else {
         return Ok(());
     };
     let set = daemon_set(&manifests);
@@ -336,12 +356,19 @@ fn the_pods_ask_for_four_capabilities_and_no_more() -> Result<()> {
         let is_own = own.iter().any(|name| mount["name"] == *name);
         assert_eq!(mount.get("readOnly").is_none(), is_own, "{mount}");
     }
-    let stores = container["volumeMounts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|mount| mount["name"] == "stores");
-    assert_eq!(stores.unwrap()["mountPropagation"], "HostToContainer");
+    let mounts = container["volumeMounts"].as_array().unwrap().iter();
+    let mounts: Vec<_> = mounts.filter(|mount| mount["name"] == "stores").collect();
+    let expected = serde_json::json!([{
+        "name": "stores",
+        "mountPath": format!("/host{stores}"),
+        "readOnly": true,
+        "mountPropagation": "HostToContainer",
+    }]);
+    assert_eq!(serde_json::json!(mounts), expected, "{nodes}");
+    let volumes = pod["volumes"].as_array().unwrap().iter();
+    let volumes: Vec<_> = volumes.filter(|volume| volume["name"] == "stores").collect();
+    let expected = serde_json::json!([{"name": "stores", "hostPath": {"path": stores, "type": "Directory"}}]);
+    assert_eq!(serde_json::json!(volumes), expected, "{nodes}");
     Ok(())
 }
 

@@ -17,20 +17,46 @@ use crate::fixture::{USER, cat_as, detached, directory, preference};
 
 /// What `doctor` says in the checks of this name.
 pub(crate) fn doctor(directory: &Path, port: u16, name: &str) -> Result<Vec<String>> {
+    let forced = preference().forced.map(|tier| tier.as_str().to_lowercase());
+    Ok(doctor_of(directory, port, forced.as_deref())?
+        .into_iter()
+        .filter_map(|(of, detail)| (of == name).then_some(detail))
+        .collect())
+}
+
+/// All that `doctor` says, by the checks' names, with these tiers.
+fn doctor_of(directory: &Path, port: u16, tiers: Option<&str>) -> Result<Vec<(String, String)>> {
     let mut command = Command::new(Agent::binary()?);
     let state = format!("state_directory={}", directory.display());
     let listen = format!("web.listen=127.0.0.1:{port}");
     command.args(["doctor", "-o", "json", "--set", &state, "--set", &listen]);
-    if let Some(tier) = preference().forced {
-        command.args(["--tier", &tier.as_str().to_lowercase()]);
+    if let Some(tiers) = tiers {
+        command.args(["--tier", tiers]);
     }
     let said = output(&mut command)?.stdout;
     let said: Value = serde_json::from_slice(&said).context("doctor's JSON")?;
     let checks = said["checks"].as_array().context("no checks")?;
-    let of_name = checks.iter().filter(|check| check["name"] == name);
-    Ok(of_name
-        .filter_map(|check| check["detail"].as_str().map(str::to_owned))
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(checks
+        .iter()
+        .map(|check| (text(&check["name"]), text(&check["detail"])))
         .collect())
+}
+
+/// A tier that is excluded is not used, and `doctor` says so.
+fn excluded(directory: &Path, port: u16, tier: &str) -> Result<()> {
+    let said = doctor_of(directory, port, Some(&format!("!{}", tier.to_lowercase())))?;
+    let reason = format!("{tier}: excluded by the configuration");
+    ensure!(
+        said.iter().any(|(_, detail)| detail.contains(&reason)),
+        "doctor without tier {tier}: {said:?}"
+    );
+    let used = said.iter().find(|(name, _)| name == "tier");
+    ensure!(
+        used.is_none_or(|(_, detail)| !detail.starts_with(tier)),
+        "doctor without tier {tier}: {used:?}"
+    );
+    Ok(())
 }
 
 #[test]
@@ -70,6 +96,13 @@ fn the_agent_says_which_tier_it_came_to_and_why() -> Result<()> {
         doctor(directory.path(), agent.port, "tier not used")?,
         reasons.collect::<Vec<_>>()
     );
+
+    let cost = doctor(directory.path(), agent.port, "cost")?;
+    ensure!(
+        cost.len() == 1 && cost[0].contains(" ns per system call without"),
+        "doctor: {cost:?}"
+    );
+    excluded(directory.path(), agent.port, tier)?;
 
     // And it works: what it came to is seen to fire.
     cat_as(USER, &store.diff(&store.lower).join("etc/direct.key"))?;

@@ -22,8 +22,13 @@ pub const DOCKER: [&str; 4] = ["dockerd", "containerd", "runc", "unshare"];
 /// In the daemon's directory; engines' sockets are known by their names.
 const SOCKET: &str = "docker.sock";
 
-/// `$0` is the daemon, `$@` what it is started with.
-const START: &str = "mount -t tmpfs tmpfs /run && exec \"$0\" \"$@\"";
+/// `$0` is the daemon, `$@` what it is started with. The user that containers are remapped to exists in the daemon's mount
+/// namespace alone.
+const START: &str = "mount -t tmpfs tmpfs /run && for name in passwd group subuid subgid; do \
+     if [ -e \"$USERS/$name\" ]; then mount --bind \"$USERS/$name\" \"/etc/$name\"; fi; done && exec \"$0\" \"$@\"";
+
+/// Who root of a remapped container is.
+pub const REMAPPED: u32 = 44_300_000;
 
 /// A daemon of a newer release, in a root of its own.
 pub const NEWER_DOCKER: &str = "dockerd-newer";
@@ -32,6 +37,7 @@ pub const NEWER_DOCKER: &str = "dockerd-newer";
 #[derive(Debug)]
 pub struct Docker {
     client: Client,
+    root: PathBuf,
     driver: &'static str,
     #[expect(dead_code, reason = "ends with the value")]
     process: Process,
@@ -43,6 +49,30 @@ impl Docker {
         let config =
             json!({"deprecated-key-path": scene.path().join("docker/key.json"), "storage-driver": driver});
         Self::start_with(scene, "dockerd", driver, &config)
+    }
+
+    /// The same with `userns-remap`: root of a container is [`REMAPPED`] on the host.
+    pub fn start_remapped(scene: &Scene, driver: &'static str) -> Result<Self> {
+        let users = scene.path().join("users");
+        std::fs::create_dir_all(&users)?;
+        let range = format!("remapped:{REMAPPED}:65536\n");
+        for (name, text) in [
+            (
+                "passwd",
+                "root:x:0:0::/root:/bin/sh\nremapped:x:44003:44003::/:/bin/false\n",
+            ),
+            ("group", "root:x:0:\nremapped:x:44003:\n"),
+            ("subuid", &range),
+            ("subgid", &range),
+        ] {
+            std::fs::write(users.join(name), text)?;
+        }
+        let key = scene.path().join("docker/key.json");
+        let config =
+            json!({"deprecated-key-path": key, "storage-driver": driver, "userns-remap": "remapped"});
+        let mut docker = Self::start_with(scene, "dockerd", driver, &config)?;
+        docker.root.push(format!("{REMAPPED}.{REMAPPED}"));
+        Ok(docker)
     }
 
     /// Starts a newer daemon that keeps its images in containerd, which it starts itself.
@@ -58,7 +88,8 @@ impl Docker {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "private", "sh", "-c", START, daemon])
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
+            .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
+            .env("USERS", scene.path().join("users"));
         for (flag, name) in [
             ("--config-file", "daemon.json"),
             ("--data-root", "data"),
@@ -74,15 +105,16 @@ impl Docker {
         let client = Client { directory };
         process.wait_until("dockerd answers", DEADLINE, || client.run(&["version"]).ok())?;
         Ok(Self {
+            root: client.directory.join("data"),
             client,
             driver,
             process,
         })
     }
 
-    /// The data root.
+    /// The data root, of a remapped daemon the one that it makes in it.
     pub fn root(&self) -> PathBuf {
-        self.client.directory.join("data")
+        self.root.clone()
     }
 
     /// Runs the client; what it printed, without the line's end.

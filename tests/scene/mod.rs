@@ -20,7 +20,7 @@ use rustix::mount::UnmountFlags;
 use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
 pub use containerd::{CONTAINERD, Containerd, Release};
-pub use docker::{DOCKER, Docker, NEWER_DOCKER};
+pub use docker::{DOCKER, Docker, NEWER_DOCKER, REMAPPED};
 use volume::Volume;
 
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -39,6 +39,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 /// Builds the kernel programs and returns the object the agent embeds.
 pub(crate) fn kernel_programs(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
+    object(workspace, toolchain, NAME)
+}
+
+/// Builds the programs that do nothing, which the agent's are measured against.
+pub(crate) fn idle_programs(workspace: &Workspace, toolchain: &Toolchain) -> Result<PathBuf> {
+    object(workspace, toolchain, "layerwatch-idle")
+}
+
+fn object(workspace: &Workspace, toolchain: &Toolchain, name: &str) -> Result<PathBuf> {
     let folder = workspace.target.join("ebpf-build");
     let mut command = workspace.cargo_at(&toolchain.cargo);
     command
@@ -47,7 +56,7 @@ pub(crate) fn kernel_programs(workspace: &Workspace, toolchain: &Toolchain) -> R
             "--package",
             NAME,
             "--bin",
-            NAME,
+            name,
             "--profile",
             PROFILE,
             "--target",
@@ -65,8 +74,10 @@ pub(crate) fn kernel_programs(workspace: &Workspace, toolchain: &Toolchain) -> R
         command.env("LD_LIBRARY_PATH", libraries);
     }
     process::run(&mut command)?;
-    let built = folder.join(TARGET).join(PROFILE).join(NAME);
-    let object = workspace.target.join("ebpf").join("layerwatch-ebpf.o");
+    let built = folder.join(TARGET).join(PROFILE).join(name);
+    // The agent's build looks at all of its folder, so what is not for it lies elsewhere.
+    let place = if name == NAME { "ebpf" } else { "bench" };
+    let object = workspace.target.join(place).join(format!("{name}.o"));
     files::write_if_changed(&object, &files::read(&built)?)?;
     say::progress(&format!("build: {}", object.display()));
     Ok(object)

@@ -55,11 +55,13 @@ unsafe fn may_be_of_interest(file: *const u8) -> bool {
     unsafe {
         let inode = Probe::pointer(file, offset!(file_inode));
         let sb = Probe::pointer(inode, offset!(inode_sb));
-        let key = InodeKey::new(
-            device::device::<Probe>(inode, sb),
-            Probe::load(inode, offset!(inode_ino)),
-        );
-        may_be_watched(key) || Probe::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC
+        let magic = Probe::load::<u64>(sb, offset!(sb_magic));
+        let ino = Probe::load(inode, offset!(inode_ino));
+        magic == overlay::MAGIC
+            || may_be_watched(InodeKey::new(
+                device::device_of_kind::<Probe>(inode, sb, magic),
+                ino,
+            ))
     }
 }
 

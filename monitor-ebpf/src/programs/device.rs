@@ -19,8 +19,18 @@ const SUBVOLUME_ROOT: u64 = 256;
 #[inline(always)]
 pub(super) unsafe fn device<L: Load>(inode: *const u8, sb: *const u8) -> u32 {
     // SAFETY: the caller's.
+    unsafe { device_of_kind::<L>(inode, sb, L::load(sb, offset!(sb_magic))) }
+}
+
+/// The same where the superblock's magic number has been read.
+///
+/// # Safety
+/// As for [`device`].
+#[inline(always)]
+pub(super) unsafe fn device_of_kind<L: Load>(inode: *const u8, sb: *const u8, magic: u64) -> u32 {
+    // SAFETY: the caller's.
     unsafe {
-        if L::load::<u64>(sb, offset!(sb_magic)) == BTRFS {
+        if magic == BTRFS {
             return of_subvolume(inode, L::load(sb, offset!(sb_dev)));
         }
         L::load(sb, offset!(sb_dev))
@@ -44,13 +54,9 @@ unsafe fn of_subvolume(inode: *const u8, other: u32) -> u32 {
     }
 }
 
-/// The number of the directory above which another device begins inside the same file system; 0 where there is none.
-///
-/// # Safety
-/// `inode` is an inode that `L` can read.
+/// The number of the directory above which another device begins inside the same file system, which is of the kind that
+/// the magic number says; 0 where there is none.
 #[inline(always)]
-pub(super) unsafe fn topmost<L: Load>(inode: *const u8) -> u64 {
-    // SAFETY: the caller's.
-    let magic = unsafe { L::load::<u64>(L::pointer(inode, offset!(inode_sb)), offset!(sb_magic)) };
+pub(super) fn topmost(magic: u64) -> u64 {
     if magic == BTRFS { SUBVOLUME_ROOT } else { 0 }
 }

@@ -1,9 +1,9 @@
-//! Tier B: the exits of the security functions, where the answer is known.
+//! Tier B: the exits of the security functions, where the answer is known; of reads the entry, which costs half as much.
 //!
 //! `security_file_open` sees every open that mode bits let through, refusals of security modules included.
 
-use aya_ebpf::macros::fexit;
-use aya_ebpf::programs::FExitContext;
+use aya_ebpf::macros::{fentry, fexit};
+use aya_ebpf::programs::{FEntryContext, FExitContext};
 use layerwatch_ebpf::{hooks, kinds};
 
 use super::fields::Direct;
@@ -39,9 +39,9 @@ fn fexit_mmap_file(context: FExitContext) -> u32 {
 }
 
 /// `security_file_permission(struct file *file, int mask)`.
-#[fexit(function = "security_file_permission")]
-fn fexit_file_permission(context: FExitContext) -> u32 {
-    if context.arg::<i32>(1) & MAY_READ != 0 && context.arg::<i32>(2) == 0 {
+#[fentry(function = "security_file_permission")]
+fn fentry_file_permission(context: FEntryContext) -> u32 {
+    if context.arg::<i32>(1) & MAY_READ != 0 {
         // SAFETY: as in `fexit_file_open`.
         unsafe { places::used::<Direct>(hooks::READ, kinds::READ_FINDING, context.arg(0), false) };
     }

@@ -9,7 +9,7 @@ use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use layerwatch_ebpf::{
     BLOCK_DEVICES_CAPACITY, Counters, DEVICE_SLOTS, FILTER_BITS, HOOKS, INERT_AFTER_NS, InodeKey, NO_ID,
     PROCESS_RING_BYTES, RING_BYTES, ROOTS_CAPACITY, SENSITIVE_CAPACITY, SOCKETS_CAPACITY, Watch, device_slot,
-    filter_bit,
+    inode_bit, number_bit,
 };
 
 /// Let a hash map grow with its use instead of taking its whole size at load (`BPF_F_NO_PREALLOC`).
@@ -23,7 +23,8 @@ pub(super) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 pub(super) static PROCESSES: RingBuf = RingBuf::with_byte_size(PROCESS_RING_BYTES, 0);
 
-/// A bit for each inode in `SENSITIVE`, `ROOTS` and `BLOCK_DEVICES`: what has none is in none of them.
+/// Two bits for each inode in `SENSITIVE`, `ROOTS` and `BLOCK_DEVICES`, one of its number and one of number and device:
+/// what lacks one is in none of them.
 #[map]
 static FILTER: Array<u64> = Array::with_max_entries(FILTER_BITS / 64, 0);
 
@@ -136,10 +137,20 @@ pub(super) struct Repeat {
     pub(super) uid: u32,
 }
 
-/// Whether the inode may be in `SENSITIVE`, `ROOTS` or `BLOCK_DEVICES`; if not, it is in none of them.
+/// Whether an inode of this number may be in `SENSITIVE`, `ROOTS` or `BLOCK_DEVICES`; if not, it is in none of them.
+#[inline(always)]
+pub(super) fn may_be_watched_number(ino: u64) -> bool {
+    is_set(number_bit(ino))
+}
+
+/// The same of an inode whose device is known.
 #[inline(always)]
 pub(super) fn may_be_watched(key: InodeKey) -> bool {
-    let bit = filter_bit(key);
+    is_set(inode_bit(key))
+}
+
+#[inline(always)]
+fn is_set(bit: u32) -> bool {
     let Some(word) = FILTER.get_ptr(bit >> 6) else {
         return true;
     };

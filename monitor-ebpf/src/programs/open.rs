@@ -25,16 +25,19 @@ const S_IFBLK: u16 = 0o060_000;
 /// An open file and the inode that its bytes are in.
 pub(super) struct Opened {
     pub(super) place: u16,
-    /// Whether creations in an index directory are reported: only where renames are not seen.
-    pub(super) report_creations: bool,
-    /// Through an overlay.
+    /// Whether an overlay's opens of its layers' files are seen here. Where they are not, neither are renames, and creations
+    /// in an index directory are reported in their stead.
+    pub(super) sees_backing: bool,
+    /// Known to be through an overlay; if not, and backing opens are seen, `is_backing` tells.
     pub(super) backing: bool,
     pub(super) result: i32,
     /// `struct file`.
     pub(super) file: *const u8,
     /// The inode with the bytes.
     pub(super) inode: *const u8,
-    /// That inode's superblock's device.
+    /// That inode's superblock, its magic number, and the device it is known by.
+    pub(super) sb: *const u8,
+    pub(super) magic: u64,
     pub(super) dev: u32,
     /// Its dentry, or null where its file system's own dentry is not at hand.
     pub(super) dentry: *const u8,
@@ -89,7 +92,7 @@ pub(super) unsafe fn judge<L: Load>(opened: &Opened, is_block_device: bool) -> J
         };
         if may_be_watched(key) {
             if let Some(watch) = SENSITIVE.get_ptr(&key) {
-                finding(opened, key, *watch, counters);
+                finding::<L>(opened, key, *watch, counters);
                 return Judged::Done;
             }
             if let Some(watch) = BLOCK_DEVICES.get_ptr(&key) {
@@ -129,7 +132,7 @@ unsafe fn device(opened: &Opened, watch: Watch, counters: *mut Counters) {
 
 /// Reports the open of a file with a finding.
 #[inline(always)]
-unsafe fn finding(opened: &Opened, key: InodeKey, watch: Watch, counters: *mut Counters) {
+unsafe fn finding<L: Load>(opened: &Opened, key: InodeKey, watch: Watch, counters: *mut Counters) {
     // SAFETY: as for `judge`.
     unsafe {
         if !is_for_reading(opened) {
@@ -146,7 +149,7 @@ unsafe fn finding(opened: &Opened, key: InodeKey, watch: Watch, counters: *mut C
         let emitted = report(scalar(opened.file), opened.what(kind, 0), 0, watch, opened.result);
         // What this process reads through the descriptor is told by the open already.
         if emitted && opened.result == 0 {
-            emit::remember_reader(key, opened.backing);
+            emit::remember_reader(key, opened.is_backing::<L>());
         }
     }
 }
@@ -158,6 +161,31 @@ impl Opened {
             place: self.place,
             kind,
             flags,
+        }
+    }
+
+    /// Whether it is through an overlay.
+    ///
+    /// # Safety
+    /// As for `judge`.
+    #[inline(always)]
+    unsafe fn is_backing<L: Load>(&self) -> bool {
+        // SAFETY: the caller's.
+        self.backing || (self.sees_backing && unsafe { overlay::is_on_private_mount::<L>(self.file) })
+    }
+
+    /// The same where that costs little: what it does not tell, `is_backing` does.
+    ///
+    /// # Safety
+    /// As for `judge`.
+    #[inline(always)]
+    unsafe fn is_plainly_backing<L: Load>(&self) -> bool {
+        // SAFETY: the caller's.
+        unsafe {
+            self.backing
+                || (self.sees_backing
+                    && overlay::begins_below_its_root::<L>(self.file, self.sb)
+                    && overlay::is_on_private_mount::<L>(self.file))
         }
     }
 }
@@ -173,12 +201,13 @@ unsafe fn content<L: Load>(opened: &Opened, counters: *mut Counters) -> Judged {
     // SAFETY: as for `judge`.
     unsafe {
         // What is read through an overlay is looked for only while some layer waits for its scan.
-        let of_no_interest = opened.backing && !is_some_layer_unscanned();
-        if of_no_interest || L::load::<u16>(opened.inode, offset!(inode_mode)) & S_IFMT != S_IFREG {
+        if L::load::<u16>(opened.inode, offset!(inode_mode)) & S_IFMT != S_IFREG
+            || (!is_some_layer_unscanned() && opened.is_plainly_backing::<L>())
+        {
             count(&raw mut (*counters).ignored);
             return Judged::Done;
         }
-        let topmost = device::topmost::<L>(opened.inode);
+        let topmost = device::topmost(opened.magic);
         let walked = if opened.dentry.is_null() {
             let alias = overlay::alias(opened.inode);
             if alias.is_null() {
@@ -191,7 +220,7 @@ unsafe fn content<L: Load>(opened: &Opened, counters: *mut Counters) -> Judged {
         };
         match walked.end {
             End::Met => {
-                below(opened, &walked, counters);
+                below::<L>(opened, &walked, counters);
                 Judged::Done
             }
             End::Root => {
@@ -209,7 +238,7 @@ unsafe fn content<L: Load>(opened: &Opened, counters: *mut Counters) -> Judged {
 
 /// Reports or counts an open below a watched directory.
 #[inline(always)]
-unsafe fn below(opened: &Opened, walked: &Walk, counters: *mut Counters) {
+unsafe fn below<L: Load>(opened: &Opened, walked: &Walk, counters: *mut Counters) {
     let watch = walked.watch;
     // SAFETY: as for `judge`.
     unsafe {
@@ -223,7 +252,8 @@ unsafe fn below(opened: &Opened, walked: &Walk, counters: *mut Counters) {
         }
         let scanned = watch.flags & watch_flags::SCANNED != 0;
         let directory = InodeKey::new(opened.dev, walked.directory);
-        if kind == kinds::OPEN_CONTENT && scanned && (opened.backing || emit::is_repeat(directory)) {
+        if kind == kinds::OPEN_CONTENT && scanned && (opened.is_backing::<L>() || emit::is_repeat(directory))
+        {
             return count(&raw mut (*counters).repeated);
         }
         let what = opened.what(kind, flags::BY_DIRECTORY);
@@ -239,7 +269,7 @@ unsafe fn kind_of_content(opened: &Opened, walked: &Walk) -> u16 {
         if walked.watch.flags & watch_flags::INDEX != 0 {
             let writes = Probe::load::<u32>(opened.file, offset!(file_flags)) & O_ACCMODE != 0;
             // containerd makes a directory for each blob that comes, and the files in that.
-            if opened.report_creations && walked.depth <= 1 && writes {
+            if !opened.sees_backing && !opened.backing && walked.depth <= 1 && writes {
                 return kinds::INDEX_WRITE;
             }
             // Where new layers appear, the directory is both.

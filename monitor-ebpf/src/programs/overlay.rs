@@ -133,11 +133,33 @@ pub(super) unsafe fn alias(inode: *const u8) -> *const u8 {
 #[inline(always)]
 pub(super) unsafe fn is_backing<L: Load>(file: *const u8, sb: *const u8, dentry: *const u8) -> bool {
     // SAFETY: the caller's; the mount is read through the fault-safe copy.
+    unsafe { L::load::<u64>(dentry, offset!(dentry_sb)) != sb as u64 || is_on_private_mount::<L>(file) }
+}
+
+/// Whether `file` is on a mount that overlayfs made for itself: from 6.7 on, its backing files are.
+///
+/// # Safety
+/// `file` is a kernel pointer that `L` can read; the mount is read through the fault-safe copy.
+#[inline(always)]
+pub(super) unsafe fn is_on_private_mount<L: Load>(file: *const u8) -> bool {
+    // SAFETY: the caller's.
+    unsafe { is_private(L::load::<u64>(file, offset!(file_path_mnt)) as *const u8) }
+}
+
+/// Whether the mount of `file` begins below the root of its file system, whose superblock is `sb`: so do an overlay's own
+/// mounts of its layers, unless a layer is a whole file system.
+///
+/// # Safety
+/// Both are kernel pointers that `L` can read.
+#[inline(always)]
+pub(super) unsafe fn begins_below_its_root<L: Load>(file: *const u8, sb: *const u8) -> bool {
+    if offset!(vfsmount_root) == Offsets::ABSENT {
+        return true;
+    }
+    // SAFETY: the caller's.
     unsafe {
-        if L::load::<u64>(dentry, offset!(dentry_sb)) != sb as u64 {
-            return true;
-        }
-        is_private(L::load::<u64>(file, offset!(file_path_mnt)) as *const u8)
+        let mount = L::pointer(file, offset!(file_path_mnt));
+        L::load::<u64>(mount, offset!(vfsmount_root)) != L::load::<u64>(sb, offset!(sb_root))
     }
 }
 

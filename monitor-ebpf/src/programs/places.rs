@@ -7,7 +7,9 @@ use layerwatch_ebpf::{InodeKey, flags, hooks, kinds, watch_flags};
 
 use super::emit::{self, Match};
 use super::fields::{Load, Probe, offset, scalar};
-use super::maps::{Outer, ROOTS, count, counters, may_be_watched, may_be_watched_device};
+use super::maps::{
+    Outer, ROOTS, count, counters, may_be_watched, may_be_watched_device, may_be_watched_number,
+};
 use super::open::{self, Judged, Opened};
 use super::{device, overlay, report};
 
@@ -22,13 +24,14 @@ pub(super) const MAY_READ: i32 = 4;
 pub(super) unsafe fn opened<L: Load>(file: *const u8, result: i32) -> Judged {
     // SAFETY: the caller's.
     unsafe {
+        // Most opens end before the first look into a map but one: what is not needed for that is read later.
         let inode = L::pointer(file, offset!(file_inode));
         let sb = L::pointer(inode, offset!(inode_sb));
-        let dev = device::device::<L>(inode, sb);
-        let dentry = L::pointer(file, offset!(file_path_dentry));
-        if L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC && overlay::hides_who_asks::<L>(sb) {
+        let magic = L::load::<u64>(sb, offset!(sb_magic));
+        let dev = device::device_of_kind::<L>(inode, sb, magic);
+        if magic == overlay::MAGIC && overlay::hides_who_asks::<L>(sb) {
             // An overlay below an overlay opens its files too: the outermost is who asked.
-            if !overlay::is_backing::<L>(file, sb, dentry) {
+            if !overlay::is_backing::<L>(file, sb, L::pointer(file, offset!(file_path_dentry))) {
                 overlay::remember_outer(dev, L::load(inode, offset!(inode_ino)));
             }
         }
@@ -36,14 +39,17 @@ pub(super) unsafe fn opened<L: Load>(file: *const u8, result: i32) -> Judged {
         if !is_block_device && !may_be_watched_device(dev) {
             return Judged::Done;
         }
+        let dentry = L::pointer(file, offset!(file_path_dentry));
         let own_dentry = L::load::<u64>(dentry, offset!(dentry_sb)) == sb as u64;
         let opened = Opened {
             place: hooks::OPEN,
-            report_creations: false,
-            backing: overlay::is_backing::<L>(file, sb, dentry),
+            sees_backing: true,
+            backing: !own_dentry,
             result,
             file,
             inode,
+            sb,
+            magic,
             dev,
             dentry: if own_dentry { dentry } else { core::ptr::null() },
         };
@@ -111,10 +117,17 @@ pub(super) unsafe fn used<L: Load>(place: u16, kind: u16, file: *const u8, resol
     }
     // SAFETY: the caller's.
     unsafe {
+        // Reads are many: that one is of no interest is told by the inode's number alone, nearly always.
         let inode = L::pointer(file, offset!(file_inode));
+        let ino = L::load(inode, offset!(inode_ino));
+        let may_be = may_be_watched_number(ino);
+        if !may_be && !resolves {
+            return;
+        }
         let sb = L::pointer(inode, offset!(inode_sb));
-        let key = InodeKey::new(device::device::<L>(inode, sb), L::load(inode, offset!(inode_ino)));
-        if may_be_watched(key) || (resolves && L::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC) {
+        let magic = L::load::<u64>(sb, offset!(sb_magic));
+        let device = || device::device_of_kind::<L>(inode, sb, magic);
+        if (may_be && may_be_watched(InodeKey::new(device(), ino))) || (resolves && magic == overlay::MAGIC) {
             report::used(scalar(file), place, kind);
         }
     }

@@ -92,34 +92,42 @@ pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
         let Some(file) = task::file_of(descriptor) else {
             return unreadable(place);
         };
-        let inode = Probe::pointer(file, offset!(file_inode));
-        let sb = Probe::pointer(inode, offset!(inode_sb));
-        let mut opened = Opened {
-            place,
-            report_creations: true,
-            backing: false,
-            result: 0,
-            file,
-            inode,
-            dev: device::device::<Probe>(inode, sb),
-            dentry: Probe::pointer(file, offset!(file_path_dentry)),
-        };
-        if Probe::load::<u64>(sb, offset!(sb_magic)) == overlay::MAGIC {
+        let mut inode = Probe::pointer(file, offset!(file_inode));
+        let mut sb = Probe::pointer(inode, offset!(inode_sb));
+        let mut magic = Probe::load::<u64>(sb, offset!(sb_magic));
+        let mut behind = core::ptr::null();
+        let backing = magic == overlay::MAGIC;
+        if backing {
             let real = overlay::real(inode);
             if real.inode.is_null() {
                 return unreadable(place);
             }
-            opened.report_creations = false;
-            opened.backing = true;
-            opened.inode = real.inode;
-            opened.dentry = real.dentry;
-            let sb = Probe::pointer(real.inode, offset!(inode_sb));
-            opened.dev = device::device::<Probe>(real.inode, sb);
+            inode = real.inode;
+            behind = real.dentry;
+            sb = Probe::pointer(inode, offset!(inode_sb));
+            magic = Probe::load::<u64>(sb, offset!(sb_magic));
         }
-        let is_block_device = open::is_block_device::<Probe>(opened.inode);
-        if !is_block_device && !may_be_watched_device(opened.dev) {
+        let dev = device::device_of_kind::<Probe>(inode, sb, magic);
+        let is_block_device = open::is_block_device::<Probe>(inode);
+        if !is_block_device && !may_be_watched_device(dev) {
             return Judged::Done;
         }
+        let opened = Opened {
+            place,
+            sees_backing: false,
+            backing,
+            result: 0,
+            file,
+            inode,
+            sb,
+            magic,
+            dev,
+            dentry: if backing {
+                behind
+            } else {
+                Probe::pointer(file, offset!(file_path_dentry))
+            },
+        };
         open::judge::<Probe>(&opened, is_block_device)
     }
 }

@@ -209,14 +209,33 @@ pub(super) fn is_compat() -> bool {
 /// The open file behind a descriptor of the current task.
 #[inline(always)]
 pub(super) fn file_of(descriptor: u64) -> Option<*const u8> {
-    // SAFETY: fault-safe loads; the descriptor is held against the table's size first.
+    // SAFETY: fault-safe loads, or loads through the typed task; the descriptor is held against the table's size first.
     unsafe {
-        let table = Probe::pointer(Probe::pointer(current(), offset!(task_files)), offset!(files_fdt));
-        if descriptor >= u64::from(Probe::load::<u32>(table, offset!(fdtable_max_fds))) {
+        let (size, files) = if offset!(typed_task) == 1 {
+            table::<Direct>(bpf_get_current_task_btf().cast_const().cast())
+        } else {
+            table::<Probe>(current())
+        };
+        if descriptor >= u64::from(size) {
             return None;
         }
-        let files = Probe::pointer(table, offset!(fdtable_fd));
         let file = Probe::pointer(files.wrapping_add(descriptor as usize * size_of::<u64>()), 0);
         (!file.is_null()).then_some(file)
+    }
+}
+
+/// How many descriptors a task's table has room for, and where the files stand.
+///
+/// # Safety
+/// `task` is a task that `L` can read.
+#[inline(always)]
+unsafe fn table<L: Load>(task: *const u8) -> (u32, *const u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        let table = L::pointer(L::pointer(task, offset!(task_files)), offset!(files_fdt));
+        (
+            L::load(table, offset!(fdtable_max_fds)),
+            L::pointer(table, offset!(fdtable_fd)),
+        )
     }
 }

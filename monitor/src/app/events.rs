@@ -25,6 +25,8 @@ use crate::pulls::PullSignal;
 const TICK: Duration = Duration::from_millis(500);
 /// How often it is looked at how far the log is.
 const SETTLE: Duration = Duration::from_millis(10);
+/// Frames that are taken before anything else is looked at, the log's room and newer knowledge apart.
+const BATCH: usize = 64;
 /// Records that one frame may give.
 const LOG_ROOM: usize = 64;
 /// How long frames wait for a log without room.
@@ -85,21 +87,37 @@ impl EventTask {
                 _ = settle.tick(), if !open || self.safe.is_waiting() => self.settle(),
                 frame = self.frames.recv(), if open => {
                     let Some(frame) = frame else { break };
-                    match frame {
-                        Frame::Process(frame) => self.plane.handle_process(&frame),
-                        Frame::Access(frame, end) => {
-                            let records = self.plane.handle(&frame, now());
-                            self.hand_on(&records);
-                            let parked = self.plane.counts().correlate.parked;
-                            self.safe.judged(end, self.shared.sinks.logged(), parked);
-                        }
-                    }
+                    self.take(&frame);
+                    self.take_more();
                 }
             }
         }
         books.publish(self.plane.counts(), &self.shared.metrics);
         self.finish_recording();
         self.last_lines().await;
+    }
+
+    fn take(&mut self, frame: &Frame) {
+        match frame {
+            Frame::Process(frame) => self.plane.handle_process(frame),
+            Frame::Access(frame, end) => {
+                let records = self.plane.handle(frame, now());
+                self.hand_on(&records);
+                let parked = self.plane.counts().correlate.parked;
+                self.safe.judged(*end, self.shared.sinks.logged(), parked);
+            }
+        }
+    }
+
+    /// Takes what waits already, since asking all that may come is dear in a flood; newer knowledge comes first all the same.
+    fn take_more(&mut self) {
+        for _ in 0..BATCH {
+            if self.knowledge.has_changed().unwrap_or(false) || !self.log_takes_more() {
+                return;
+            }
+            let Ok(frame) = self.frames.try_recv() else { return };
+            self.take(&frame);
+        }
     }
 
     /// Whether what lies in the ring since before the start still has to wait: without knowledge of the stores it could

@@ -5,6 +5,7 @@
 //! until a snapshot or its deadline forwards it. The first of its kind goes out at once. Called by the event plane.
 
 mod askers;
+mod attributed;
 mod parking;
 mod repeats;
 mod settings;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::attribute::{Unattributed, attribute};
+use crate::attribute::Unattributed;
 use crate::counts::StageCounts;
 use crate::judge;
 use crate::knowledge::Knowledge;
@@ -22,6 +23,7 @@ use crate::model::{
 };
 pub use askers::Asker;
 use askers::Askers;
+use attributed::Attributed;
 use parking::{Parked, Parking};
 use repeats::{RepeatKey, Repeats};
 pub use settings::PlaneSettings;
@@ -43,18 +45,23 @@ impl Correlated {
     /// Whether a secret was touched: by what the scan found, or by what the kernel was told to watch when the
     /// snapshot no longer knows it.
     pub fn is_sensitive(&self) -> bool {
-        match &self.assessment.attribution {
-            _ if self.is_raw_device() || self.is_connection() => false,
-            Some(attribution) => !attribution.findings.is_empty(),
-            None => self.assessment.sighting.access.matched == WatchMatch::File,
-        }
+        is_sensitive(
+            &self.assessment.sighting.access,
+            self.assessment.attribution.as_ref(),
+        )
     }
-}
 
-impl Correlated {
     /// Whether a device or image file under a store was opened.
     pub fn is_raw_device(&self) -> bool {
         self.assessment.sighting.access.operation == Operation::OpenDevice
+    }
+}
+
+fn is_sensitive(access: &Access, attribution: Option<&Attribution>) -> bool {
+    match attribution {
+        _ if matches!(access.operation, Operation::OpenDevice | Operation::Connect) => false,
+        Some(attribution) => !attribution.findings.is_empty(),
+        None => access.matched == WatchMatch::File,
     }
 }
 
@@ -67,8 +74,16 @@ impl Correlated {
 
 /// What is to be done with an access that need not wait.
 enum Verdict {
-    Forward(Box<Correlated>),
+    Forward(Judged),
     Filter(&'static str),
+}
+
+/// What goes to `decide` with an access, if it is no repeat.
+struct Judged {
+    attribution: Option<Arc<Attribution>>,
+    sanction: Option<Sanction>,
+    unknown: Option<Unattributed>,
+    asker: Option<Box<Asker>>,
 }
 
 /// See the module.
@@ -78,6 +93,7 @@ pub struct Correlator {
     knowledge: Arc<Knowledge>,
     /// The snapshot before: the kernel's watches may be a little behind the newest.
     previous: Arc<Knowledge>,
+    attributed: Attributed,
     parking: Parking,
     repeats: Repeats,
     askers: Askers,
@@ -90,6 +106,7 @@ impl Correlator {
             verbose: settings.verbose,
             knowledge: Arc::default(),
             previous: Arc::default(),
+            attributed: Attributed::default(),
             parking: Parking::new(settings.parked_max, settings.park_seconds),
             repeats: Repeats::new(settings.repeats_max, settings.repeat_seconds),
             askers: Askers::default(),
@@ -118,7 +135,7 @@ impl Correlator {
                     .filter_map(|one| self.give_up(one, "parking-full", now, counts))
                     .collect()
             }
-            Ok(verdict) => self.settle(verdict, now, counts).into_iter().collect(),
+            Ok(verdict) => self.settle(verdict, sighting, now, counts).into_iter().collect(),
         }
     }
 
@@ -133,6 +150,7 @@ impl Correlator {
             return Vec::new();
         }
         self.previous = std::mem::replace(&mut self.knowledge, knowledge);
+        self.attributed.forget();
         let mut out = Vec::new();
         for mut parked in self.parking.take_all() {
             match self.judge(&parked.sighting, counts) {
@@ -142,7 +160,7 @@ impl Correlator {
                 }
                 Ok(verdict) => {
                     *counts.unparked.entry("resolved").or_default() += 1;
-                    out.extend(self.settle(verdict, now, counts));
+                    out.extend(self.settle(verdict, parked.sighting, now, counts));
                 }
             }
         }
@@ -183,19 +201,20 @@ impl Correlator {
             return Ok(Verdict::Filter("not-a-file"));
         }
         let attributed = self.attribute(access);
-        let sanction = judge::sanction(sighting, attributed.as_ref().ok(), &self.knowledge);
-        let is_finding = attributed.as_ref().is_ok_and(|found| !found.findings.is_empty());
+        let found = attributed.as_ref().ok().map(Arc::as_ref);
+        let sanction = judge::sanction(sighting, found, &self.knowledge);
+        let is_finding = found.is_some_and(|found| !found.findings.is_empty());
         if sanction == Some(Sanction::EngineAtWork)
             && is_finding
             && let Some(asker) = self.askers.of(access, &sighting.actor, &self.knowledge)
         {
             // The engine reads for somebody: it is no sanction for them.
-            return Ok(Verdict::Forward(Box::new(Correlated {
-                assessment: assess(sighting.clone(), attributed.ok(), None),
+            return Ok(Verdict::Forward(Judged {
+                attribution: attributed.ok(),
+                sanction: None,
                 unknown: None,
                 asker: Some(Box::new(asker)),
-                count: 1,
-            })));
+            }));
         }
         if let Some(sanction) = sanction.filter(|_| !self.verbose) {
             return Ok(Verdict::Filter(sanction.as_str()));
@@ -206,16 +225,16 @@ impl Correlator {
                 return Err(Unattributed::NotScanned);
             }
         }
-        let ordinary = attributed.as_ref().is_ok_and(|found| found.findings.is_empty());
+        let ordinary = found.is_some_and(|found| found.findings.is_empty());
         if ordinary && access.via == Via::Overlay && !self.verbose {
             return Ok(Verdict::Filter("ordinary-content"));
         }
-        Ok(Verdict::Forward(Box::new(Correlated {
-            assessment: assess(sighting.clone(), attributed.ok(), sanction),
+        Ok(Verdict::Forward(Judged {
+            attribution: attributed.ok(),
+            sanction,
             unknown: None,
             asker: None,
-            count: 1,
-        })))
+        }))
     }
 
     /// A connection is remembered, for what the engine reads then; alone it is only counted.
@@ -237,33 +256,29 @@ impl Correlator {
                 return Verdict::Filter("engine-socket");
             }
         }
-        Verdict::Forward(Box::new(Correlated {
-            assessment: assess(sighting.clone(), None, sanction),
+        Verdict::Forward(Judged {
+            attribution: None,
+            sanction,
             unknown: None,
             asker: None,
-            count: 1,
-        }))
+        })
     }
 
     /// A device belongs to no layer and waits for no scan.
     fn judge_device(&self, sighting: &Sighting) -> Verdict {
         match judge::sanction(sighting, None, &self.knowledge) {
             Some(sanction) if !self.verbose => Verdict::Filter(sanction.as_str()),
-            sanction => Verdict::Forward(Box::new(Correlated {
-                assessment: assess(sighting.clone(), None, sanction),
+            sanction => Verdict::Forward(Judged {
+                attribution: None,
+                sanction,
                 unknown: None,
                 asker: None,
-                count: 1,
-            })),
+            }),
         }
     }
 
-    /// By the newest snapshot; a watched file that it no longer has is looked up in the one before.
-    fn attribute(&self, access: &Access) -> Result<Attribution, Unattributed> {
-        attribute(access, &self.knowledge).or_else(|reason| match access.matched {
-            WatchMatch::File => attribute(access, &self.previous).map_err(|_older| reason),
-            WatchMatch::Directory => Err(reason),
-        })
+    fn attribute(&mut self, access: &Access) -> Result<Arc<Attribution>, Unattributed> {
+        self.attributed.of(access, &self.knowledge, &self.previous)
     }
 
     fn give_up(
@@ -274,23 +289,36 @@ impl Correlator {
         counts: &mut StageCounts,
     ) -> Option<Correlated> {
         *counts.unparked.entry(outcome).or_default() += 1;
-        let attribution = self.attribute(&parked.sighting.access).ok();
-        let correlated = Correlated {
-            assessment: assess(parked.sighting, attribution, None),
+        let judged = Judged {
+            attribution: self.attribute(&parked.sighting.access).ok(),
+            sanction: None,
             unknown: Some(parked.reason),
             asker: None,
-            count: 1,
         };
-        self.settle(Verdict::Forward(Box::new(correlated)), now, counts)
+        self.settle(Verdict::Forward(judged), parked.sighting, now, counts)
     }
 
-    fn settle(&mut self, verdict: Verdict, now: Timestamp, counts: &mut StageCounts) -> Option<Correlated> {
+    fn settle(
+        &mut self,
+        verdict: Verdict,
+        sighting: Sighting,
+        now: Timestamp,
+        counts: &mut StageCounts,
+    ) -> Option<Correlated> {
         let reason = match verdict {
-            Verdict::Forward(correlated) => {
-                let key = RepeatKey::of(&correlated);
-                if self.repeats.is_first(key, &correlated, now) {
+            Verdict::Forward(judged) => {
+                let key = RepeatKey::of(&sighting, &judged);
+                if !self.repeats.is_repeat(&key, sighting.access.time) {
                     counts.correlate.forwarded += 1;
-                    return Some(*correlated);
+                    let attribution = judged.attribution.map(Arc::unwrap_or_clone);
+                    let correlated = Correlated {
+                        assessment: assess(sighting, attribution, judged.sanction),
+                        unknown: judged.unknown,
+                        asker: judged.asker,
+                        count: 1,
+                    };
+                    self.repeats.begin(key, &correlated, now);
+                    return Some(correlated);
                 }
                 "repeat"
             }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Correlated;
-use crate::model::{DevIno, LayerKey, Operation, ProcessKey, Sanction, Via};
+use super::{Correlated, Judged, is_sensitive};
+use crate::model::{DevIno, LayerKey, Operation, ProcessKey, Sanction, Sighting, Via};
 
 /// What makes two accesses the same happening.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -30,17 +30,14 @@ pub(super) struct RepeatKey {
 
 impl RepeatKey {
     /// The key of a judged access.
-    pub(super) fn of(correlated: &Correlated) -> Self {
-        let assessment = &correlated.assessment;
-        let access = &assessment.sighting.access;
-        let asker = correlated.asker.as_deref();
-        let whose = asker.map_or(&assessment.sighting, |asker| &asker.sighting);
-        let layer = assessment
-            .attribution
-            .as_ref()
-            .and_then(|found| found.layer.clone());
+    pub(super) fn of(sighting: &Sighting, judged: &Judged) -> Self {
+        let access = &sighting.access;
+        let asker = judged.asker.as_deref();
+        let whose = asker.map_or(sighting, |asker| &asker.sighting);
+        let attribution = judged.attribution.as_deref();
+        let layer = attribution.and_then(|found| found.layer.clone());
         // An export reads every file of a layer: that is one happening.
-        let by_file = (correlated.is_sensitive() && asker.is_none()) || layer.is_none();
+        let by_file = (is_sensitive(access, attribution) && asker.is_none()) || layer.is_none();
         let process = ProcessKey {
             tgid: whose.access.tgid,
             start_ns: whose.access.process_start_ns,
@@ -59,8 +56,8 @@ impl RepeatKey {
                 .map(|container| container.id.clone()),
             allowed: access.result == 0,
             via: access.via,
-            sanction: assessment.sanction,
-            unknown: correlated.unknown.is_some(),
+            sanction: judged.sanction,
+            unknown: judged.unknown.is_some(),
             by_engine: asker.is_some(),
         }
     }
@@ -91,27 +88,28 @@ impl Repeats {
         }
     }
 
-    /// Whether the access is to be reported now; if not, it was counted.
-    pub(super) fn is_first(&mut self, key: RepeatKey, correlated: &Correlated, now: Timestamp) -> bool {
-        if self.length.is_zero() {
-            return true;
-        }
-        let time = correlated.assessment.sighting.access.time;
-        if let Some(window) = self.windows.get_mut(&key) {
-            window.count += 1;
-            window.last = window.last.max(time);
+    /// Whether the access, which happened at `time`, repeats one that was reported; then it was counted.
+    pub(super) fn is_repeat(&mut self, key: &RepeatKey, time: Timestamp) -> bool {
+        let Some(window) = self.windows.get_mut(key) else {
             return false;
-        }
-        if self.windows.len() < self.most {
-            let window = Window {
-                first: correlated.clone(),
-                last: time,
-                count: 1,
-                ends: now.saturating_add(self.length).unwrap_or(now),
-            };
-            self.windows.insert(key, window);
-        }
+        };
+        window.count += 1;
+        window.last = window.last.max(time);
         true
+    }
+
+    /// Begins the window of one that is reported now.
+    pub(super) fn begin(&mut self, key: RepeatKey, correlated: &Correlated, now: Timestamp) {
+        if self.length.is_zero() || self.windows.len() >= self.most {
+            return;
+        }
+        let window = Window {
+            first: correlated.clone(),
+            last: correlated.assessment.sighting.access.time,
+            count: 1,
+            ends: now.saturating_add(self.length).unwrap_or(now),
+        };
+        self.windows.insert(key, window);
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {

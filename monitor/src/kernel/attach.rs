@@ -156,6 +156,8 @@ impl Tracer {
             if is_pinned(program.name) {
                 let link = Link::open(&pins.link(program.name), program.name)?;
                 self.links.insert(program.name, link);
+                let held = links::open_program(&pins.program(program.name), program.name)?;
+                self.follow_misses(program, held)?;
                 self.places.extend(program.places);
             } else {
                 self.refuse(program, "it was refused when the programs were attached");
@@ -211,6 +213,9 @@ impl Tracer {
         self.attach_one(program.name, program.at, btf)?;
         let loaded = self.ebpf.as_mut().and_then(|ebpf| ebpf.program_mut(program.name));
         let loaded = loaded.ok_or(KernelError::Absent(program.name))?;
+        if let Some(pins) = &self.pins {
+            links::pin_program(loaded, &pins.program(program.name), program.name)?;
+        }
         let held = links::hold_program(loaded, program.name)?;
         self.follow_misses(program, held)
     }

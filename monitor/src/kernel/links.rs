@@ -2,12 +2,16 @@
 //!
 //! Invariant: dropping a link detaches its program, unless it is pinned. Used by `attach`.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::{BtfTracePoint, FExit, KProbe, Lsm, Program};
+use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Lsm, Program};
 use aya::{Btf, programs::kprobe::KProbeLink};
+use nix::libc;
 
 use super::error::{KernelError, failed};
 use super::places::Attachment;
@@ -40,6 +44,12 @@ impl Link {
             }
             Attachment::Fexit(function) => {
                 let program: &mut FExit = program.try_into().map_err(failed("find", name))?;
+                program.load(function, btf).map_err(failed("load", name))?;
+                let link = program.attach().and_then(|link| program.take_link(link));
+                link.map_err(failed("attach", name))?.into()
+            }
+            Attachment::Fentry(function) => {
+                let program: &mut FEntry = program.try_into().map_err(failed("find", name))?;
                 program.load(function, btf).map_err(failed("load", name))?;
                 let link = program.attach().and_then(|link| program.take_link(link));
                 link.map_err(failed("attach", name))?.into()
@@ -116,6 +126,54 @@ pub(super) fn hold_program(program: &Program, name: &'static str) -> Result<Owne
         what: name,
         source: Box::new(source),
     })
+}
+
+/// Keeps a program where an agent that takes it over can open it.
+pub(super) fn pin_program(program: &mut Program, path: &Path, name: &'static str) -> Result<(), KernelError> {
+    program.pin(path).map_err(|source| KernelError::Pin {
+        operation: "pin program",
+        what: name,
+        source: Box::new(source),
+    })
+}
+
+/// What `bpf(BPF_OBJ_GET)` takes (include/uapi/linux/bpf.h).
+#[repr(C)]
+struct ObjectByPath {
+    path: u64,
+    descriptor: u32,
+    flags: u32,
+}
+
+/// Opens a pinned program. The library would open the kernel's types with it, which takes a right over the whole system.
+#[expect(unsafe_code, reason = "the library has no call for this system call alone")]
+pub(super) fn open_program(path: &Path, name: &'static str) -> Result<OwnedFd, KernelError> {
+    const BPF_OBJ_GET: libc::c_long = 7;
+    let failed = |source: io::Error| KernelError::Pin {
+        operation: "open program",
+        what: name,
+        source: Box::new(source),
+    };
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.into()))?;
+    let request = ObjectByPath {
+        path: path.as_ptr().expose_provenance() as u64,
+        descriptor: 0,
+        flags: 0,
+    };
+    // SAFETY: the request and the path in it live until the call returns, and the size is the request's.
+    let descriptor = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_OBJ_GET,
+            &raw const request,
+            size_of::<ObjectByPath>(),
+        )
+    };
+    match i32::try_from(descriptor) {
+        // SAFETY: the kernel has just given this descriptor to nobody else.
+        Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+        Ok(_) | Err(_) => Err(failed(io::Error::last_os_error())),
+    }
 }
 
 fn kprobe(program: &mut KProbe, name: &'static str, function: &'static str) -> Result<Link, KernelError> {

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
-use layerwatch_ebpf::{Counters, FILTER_BITS, InodeKey, Watch, device_slot, filter_bit, watch_flags};
+use layerwatch_ebpf::{
+    Counters, FILTER_BITS, InodeKey, Watch, device_slot, inode_bit, number_bit, watch_flags,
+};
 
 use super::error::KernelError;
 use super::misses::Misses;
@@ -280,9 +282,10 @@ type Filter = BTreeMap<u32, u64>;
 fn filter(set: &WatchSet) -> Filter {
     let mut words = Filter::new();
     for key in set.keys() {
-        let bit = filter_bit(InodeKey::new(key.dev.0, key.ino));
-        debug_assert!(bit < FILTER_BITS, "the filter has no such bit");
-        *words.entry(bit / 64).or_default() |= 1 << (bit % 64);
+        for bit in [number_bit(key.ino), inode_bit(InodeKey::new(key.dev.0, key.ino))] {
+            debug_assert!(bit < FILTER_BITS, "the filter has no such bit");
+            *words.entry(bit / 64).or_default() |= 1 << (bit % 64);
+        }
     }
     words
 }

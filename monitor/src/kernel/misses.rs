@@ -2,9 +2,9 @@
 //! program is not run again on that processor (`__bpf_prog_enter_recur`, kernel/bpf/trampoline.c), and nothing that it
 //! counts itself can tell.
 //!
-//! Invariant: what the kernel cannot tell (before 5.12), and of programs that an agent before this one attached, counts as 0:
-//! to open such a program takes a right over the whole system. Read from `/proc/self/fdinfo`, where the kernel shows
-//! a program's figures to whoever holds it, without any right. Used by `maps`.
+//! Invariant: what the kernel cannot tell (before 5.12) counts as 0. Read from `/proc/self/fdinfo`, where the kernel shows
+//! a program's figures to whoever holds it, without any right; so programs are pinned beside their links, for an agent that
+//! takes them over. Used by `maps`.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};

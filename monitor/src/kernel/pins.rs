@@ -1,7 +1,7 @@
 //! Where ring, maps and links lie while no agent runs: a directory of a BPF file system.
 //!
 //! What is pinned there stays attached when the agent ends, so that its successor finds in the ring what happened in
-//! between. Layout: `BASE/DIGEST/TIER/{map-NAME,link-NAME}`, with a directory `complete` made last. The digest
+//! between. Layout: `BASE/DIGEST/TIER/{map-NAME,link-NAME,program-NAME}`, with a directory `complete` made last. The digest
 //! is that of the kernel programs and the offsets they got, so an agent takes over only what it would have loaded itself;
 //! anything else is removed.
 //!
@@ -167,6 +167,11 @@ impl PinSet {
     /// Where a program's link is pinned.
     pub(super) fn link(&self, program: &str) -> PathBuf {
         self.directory.join(format!("link-{program}"))
+    }
+
+    /// Where a program itself is pinned, for its figures.
+    pub(super) fn program(&self, program: &str) -> PathBuf {
+        self.directory.join(format!("program-{program}"))
     }
 
     /// The programs whose links are pinned.

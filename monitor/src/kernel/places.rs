@@ -15,7 +15,9 @@ pub(super) enum Attachment {
     Lsm(&'static str),
     /// To a function's exit.
     Fexit(&'static str),
-    /// To a function's entry.
+    /// To a function's entry, by a trampoline.
+    Fentry(&'static str),
+    /// To a function's entry, by a breakpoint or a call in its stead.
     Kprobe(&'static str),
     /// To the tracepoint of the program's name, with the kernel's own types.
     Tracepoint,
@@ -66,7 +68,7 @@ const fn program(name: &'static str, at: Attachment, places: &'static [u16]) -> 
     Program { name, at, places }
 }
 
-use Attachment::{Fexit, Kprobe, Lsm, Tracepoint};
+use Attachment::{Fentry, Fexit, Kprobe, Lsm, Tracepoint};
 
 /// On every tier that has trampolines.
 const RENAME: Program = program("fexit_rename", Fexit("security_inode_rename"), &[hooks::RENAME]);
@@ -85,8 +87,8 @@ const B: &[Program] = &[
     RENAME,
     program("fexit_mmap_file", Fexit("security_mmap_file"), &[hooks::MAP]),
     program(
-        "fexit_file_permission",
-        Fexit("security_file_permission"),
+        "fentry_file_permission",
+        Fentry("security_file_permission"),
         &[hooks::READ],
     ),
     program(

@@ -49,7 +49,7 @@ impl Tier {
                 "LSM file_open, mmap_file, file_permission and file_receive; fexit on security_inode_rename"
             }
             Self::B => {
-                "fexit on security_file_open, mmap_file, file_permission, file_receive and inode_rename"
+                "fexit on security_file_open, mmap_file, file_receive and inode_rename; fentry on file_permission"
             }
             Self::C => {
                 "kprobes on security_file_open, mmap_file, file_permission, file_receive and inode_rename"
@@ -75,7 +75,10 @@ impl Tier {
     pub fn blind_spots(self) -> &'static [&'static str] {
         match self {
             Self::A => &["opens that mode bits or another security module refuse"],
-            Self::B => &["opens that mode bits refuse"],
+            Self::B => &[
+                "opens that mode bits refuse",
+                "whether a security module refused a read of a file that is open: it is reported as one that succeeded",
+            ],
             Self::C => &[
                 "opens that mode bits refuse",
                 "whether a security module refused an open: it is reported as one that succeeded",

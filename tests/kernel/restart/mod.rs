@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use layerwatch_tests::scene::Agent;
-use layerwatch_tests::{output, wait_until};
+use layerwatch_tests::{output, text_of, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -183,7 +183,22 @@ fn what_happens_while_no_agent_runs_is_told_by_the_next() -> Result<()> {
     })
     .with_context(|| agent.log())?;
     assert_eq!(files.len(), 10);
+    // It loads no program, and holds those that it took over, for their figures.
+    ensure!(
+        programs_held_by(&agent)? > 0,
+        "the next agent holds no program: {}",
+        agent.log()
+    );
     Ok(())
+}
+
+/// How many BPF programs an agent has open.
+fn programs_held_by(agent: &Agent) -> Result<usize> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(format!("/proc/{}/fdinfo", agent.id()))? {
+        count += usize::from(text_of(&entry?.path()).contains("prog_jited:"));
+    }
+    Ok(count)
 }
 
 #[test]

@@ -11,10 +11,12 @@ use layerwatch_tests::cost::{Plan, Report, Unit};
 use super::{KernelOptions, page, peers, tables};
 use crate::vm::kernel::Kernel;
 use crate::workspace::Workspace;
-use crate::{build, process, say, setup, vm};
+use crate::{build, files, process, say, setup, vm};
 
 /// The measuring program.
 const COST: &str = "layerwatch-cost";
+/// The programs that do nothing, in a virtual machine.
+const IDLE: &str = "idle.o";
 const ROUNDS_HERE: usize = 6;
 /// Instructions hardly vary.
 const ROUNDS_IN_MACHINE: usize = 2;
@@ -31,6 +33,7 @@ pub(super) fn run(workspace: &Workspace, options: &KernelOptions) -> Result<()> 
     let programs = Programs {
         agent: build::agent(workspace, &release)?,
         cost: cost(workspace)?,
+        idle: build::idle_programs(workspace, &toolchain)?,
         peers: peers::unpack(workspace)?,
     };
     if options.vm.is_empty() {
@@ -47,6 +50,7 @@ pub(super) fn run(workspace: &Workspace, options: &KernelOptions) -> Result<()> 
 struct Programs {
     agent: PathBuf,
     cost: PathBuf,
+    idle: PathBuf,
     peers: PathBuf,
 }
 
@@ -68,6 +72,8 @@ fn here(programs: &Programs, options: &KernelOptions) -> Result<Report> {
     let plan = Plan {
         agent: programs.agent.clone(),
         peers: programs.peers.clone(),
+        idle: programs.idle.clone(),
+        idle_tiers: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         tiers: Vec::new(),
         audit: options.audit,
         unit: Unit::Nanoseconds,
@@ -93,6 +99,8 @@ fn in_machine(
     let plan = Plan {
         agent: "/bin/layerwatch".into(),
         peers: "/share".into(),
+        idle: format!("/share/{IDLE}").into(),
+        idle_tiers: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         tiers: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
         audit: true,
         unit: Unit::Instructions,
@@ -111,6 +119,8 @@ fn in_machine(
         count_instructions: true,
         ..vm::Options::new(kernel, words.to_vec())
     };
+    // What goes under /bin there is a program of this machine.
+    files::write_if_changed(&programs.peers.join(IDLE), &files::read(&programs.idle)?)?;
     let inside = [
         (programs.agent.clone(), "layerwatch".to_owned()),
         (programs.cost.clone(), COST.to_owned()),

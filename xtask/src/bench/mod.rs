@@ -7,6 +7,7 @@ mod page;
 mod peers;
 mod scan;
 mod tables;
+mod targets;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use layerwatch_tests::cost::{Contender, Report, Unit};
 
+use super::targets;
 use crate::process;
 
 /// The whole section.
@@ -27,6 +28,7 @@ pub(super) fn of(report: &Report, unit: Unit) -> Result<String> {
     costs(&mut text, report)?;
     text.push('\n');
     ratios(&mut text, report)?;
+    text.push_str(&targets::of(report, unit)?);
     for contender in &report.contenders {
         if let Some(reason) = &contender.refused {
             writeln!(text, "Not measured: {}: {reason}.\n", contender.name)?;
@@ -37,7 +39,7 @@ pub(super) fn of(report: &Report, unit: Unit) -> Result<String> {
     Ok(text)
 }
 
-fn measured(report: &Report) -> impl Iterator<Item = &Contender> {
+pub(super) fn measured(report: &Report) -> impl Iterator<Item = &Contender> {
     report
         .contenders
         .iter()
@@ -95,7 +97,7 @@ fn ratios(text: &mut String, report: &Report) -> Result<()> {
     for us in measured(report).filter(|contender| ours(contender)) {
         let peers: Vec<_> = measured(report)
             .skip(1)
-            .filter(|contender| !ours(contender))
+            .filter(|contender| !ours(contender) && !contender.name.starts_with("empty"))
             .collect();
         write!(
             text,
@@ -131,7 +133,7 @@ fn multiple(own: f64, peer: Option<f64>) -> String {
 fn programs(text: &mut String, report: &Report, unit: Unit) -> Result<()> {
     let per_run = match unit {
         Unit::Nanoseconds => "ns per run",
-        Unit::Instructions => "instructions per run",
+        Unit::Instructions => "instructions per run, with those of the counting",
     };
     writeln!(
         text,

@@ -24,16 +24,27 @@ fn docker_ready(test: &str) -> Result<bool> {
 /// A daemon without images, a published image with a key (deleted by its second layer where `delete` says so) and a
 /// shell; the name to pull.
 fn scene(delete: bool) -> Result<(Scene, Docker, String)> {
+    scene_with(delete, Docker::start)
+}
+
+/// Starts a daemon with a driver.
+type Start = fn(&Scene, &'static str) -> Result<Docker>;
+
+fn scene_with(delete: bool, start: Start) -> Result<(Scene, Docker, String)> {
     let mut scene = Scene::new()?;
     let tree = scene.tree_with_shell()?;
     let name = scene.publish_tree(&tree, NAME, delete)?;
-    let docker = Docker::start(&scene, "overlay2")?;
+    let docker = start(&scene, "overlay2")?;
     Ok((scene, docker, name))
 }
 
 /// The same with the image pulled and an agent that has scanned it.
 fn watched(delete: bool, arguments: &[&str]) -> Result<(Scene, Docker, String, Agent)> {
-    let (scene, docker, name) = scene(delete)?;
+    watched_with(delete, arguments, Docker::start)
+}
+
+fn watched_with(delete: bool, arguments: &[&str], start: Start) -> Result<(Scene, Docker, String, Agent)> {
+    let (scene, docker, name) = scene_with(delete, start)?;
     docker.run(&["pull", "-q", &name])?;
     let agent = Agent::start_on_docker(&scene, &docker, arguments)?;
     agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;

@@ -1,11 +1,11 @@
 //! Reads of files in Docker's layers: whose they are, and which of them are fine.
 
 use anyhow::{Context, Result};
-use layerwatch_tests::scene::{Agent, KEY, cat_as};
+use layerwatch_tests::scene::{Agent, Docker, KEY, REMAPPED, cat_as};
 use layerwatch_tests::wait_until;
 use serde_json::{Value, json};
 
-use super::{docker_ready, watched};
+use super::{Start, docker_ready, watched, watched_with};
 
 const NOBODY: u32 = 65534;
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -72,14 +72,22 @@ fn recorded(agent: &Agent, comm: &str) -> Result<Vec<Value>> {
     Ok(of_key.collect())
 }
 
+/// Who root of a container is on the host, with a daemon as it comes and with one that remaps.
+const ROOTS: [(u32, Start); 2] = [(0, Docker::start), (REMAPPED, Docker::start_remapped)];
+
 #[test]
 fn a_container_that_reads_its_own_files_is_counted_and_not_alerted() -> Result<()> {
     if !docker_ready("docker container reads its own")? {
         return Ok(());
     }
-    // Counted in both cases, and told with `--verbose`.
-    for verbose in [&[][..], &["--verbose"]] {
-        let (_scene, docker, name, agent) = watched(false, verbose)?;
+    // Counted in all cases, and told with `--verbose`.
+    let cases = [
+        (&[][..], ROOTS[0]),
+        (&["--verbose"], ROOTS[0]),
+        (&["--verbose"], ROOTS[1]),
+    ];
+    for (verbose, (root, start)) in cases {
+        let (_scene, docker, name, agent) = watched_with(false, verbose, start)?;
         for user in ["0", "1000"] {
             let read = ["/bin/cat", "/etc/secret.key"];
             let shown = docker.run_in(&["--user", user], &name, &read)?;
@@ -97,7 +105,7 @@ fn a_container_that_reads_its_own_files_is_counted_and_not_alerted() -> Result<(
         let expected = if verbose.is_empty() {
             vec![]
         } else {
-            vec![own(0), own(1000)]
+            vec![own(root), own(root + 1000)]
         };
         assert_eq!(told.collect::<Vec<_>>(), expected);
         assert_eq!(agent.of_kind("alert")?, Vec::<Value>::new());
@@ -110,7 +118,15 @@ fn a_container_that_reaches_into_the_store_is_alerted() -> Result<()> {
     if !docker_ready("docker container reaches out")? {
         return Ok(());
     }
-    let (_scene, docker, name, agent) = watched(false, &[])?;
+    for (root, start) in ROOTS {
+        let (_scene, docker, name, agent) = watched_with(false, &[], start)?;
+        reaches_out(&docker, &name, &agent, root)?;
+    }
+    Ok(())
+}
+
+/// A container whose root is `root` reads a key in a layer through a mount of the store.
+fn reaches_out(docker: &Docker, name: &str, agent: &Agent, root: u32) -> Result<()> {
     let key = docker.find(KEY)?.remove(0);
     let below = key.strip_prefix(docker.root())?.display().to_string();
     let mount = format!("{}:/host:ro", docker.root().display());
@@ -126,7 +142,7 @@ fn a_container_that_reaches_into_the_store_is_alerted() -> Result<()> {
         "nofile=1024:1024",
         "--volume",
         &mount,
-        &name,
+        name,
         "/bin/sh",
         "-c",
         &script,
@@ -135,7 +151,7 @@ fn a_container_that_reaches_into_the_store_is_alerted() -> Result<()> {
     docker.run(&["rm", "--force", &container])?;
     assert_eq!(
         (&alert["alert"], &alert["subject"]["uid"], &alert["access"]["via"]),
-        (&json!("ForeignContainerRead"), &json!(0), &json!("direct"))
+        (&json!("ForeignContainerRead"), &json!(root), &json!("direct"))
     );
     assert_eq!(
         (&alert["container"]["id"], &alert["container"]["runtime"]),

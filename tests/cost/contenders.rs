@@ -142,7 +142,7 @@ fn agent(plan: &Plan, ground: &Ground, directory: &Path, tier: Option<&str>) -> 
         arguments.extend(["--tier", tier]);
     }
     let agent = Agent::start_on(&plan.agent, &ground.store.root, directory, &["run"], &arguments)?;
-    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
+    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 2.0)?;
     Ok(agent)
 }
 

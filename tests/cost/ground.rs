@@ -14,6 +14,7 @@ use rustix::mount::{MountFlags, mount};
 use super::worker::{Action, Worker};
 
 const FINDING: &str = "etc/secret.key";
+const FINDING_ABOVE: &str = "srv/other.key";
 const ORDINARY: &str = "etc/motd";
 /// More than what is read.
 const FILE_BYTES: usize = 8192;
@@ -58,6 +59,10 @@ impl Ground {
             (ORDINARY, padded(String::new())),
         ];
         let store = Store::write(&directory.path().join("store"), &files)?;
+        // A finding in each layer, so that it shows when both were scanned: until then the agent looks at more.
+        let upper = store.diff(&store.upper).join(FINDING_ABOVE);
+        fs::create_dir_all(upper.parent().context("the file's directory")?)?;
+        fs::write(upper, private_key(2))?;
         fs::write(directory.path().join("file"), padded(String::new()))?;
         fs::create_dir(directory.path().join("beside"))?;
         fs::write(directory.path().join("beside/file"), padded(String::new()))?;

@@ -43,18 +43,17 @@ fn doctor_of(directory: &Path, port: u16, tiers: Option<&str>) -> Result<Vec<(St
         .collect())
 }
 
-/// A tier that is excluded is not used, and `doctor` says so.
+/// A tier that is excluded is not used, and `doctor` says so, unless a better one is used before it is come to.
 fn excluded(directory: &Path, port: u16, tier: &str) -> Result<()> {
     let said = doctor_of(directory, port, Some(&format!("!{}", tier.to_lowercase())))?;
     let reason = format!("{tier}: excluded by the configuration");
-    ensure!(
-        said.iter().any(|(_, detail)| detail.contains(&reason)),
-        "doctor without tier {tier}: {said:?}"
-    );
     let used = said.iter().find(|(name, _)| name == "tier");
+    let used = used.map_or("none", |(_, detail)| detail.as_str());
+    ensure!(!used.starts_with(tier), "doctor without tier {tier}: {used}");
+    let is_better = used.get(..1).is_some_and(|letter| letter < tier);
     ensure!(
-        used.is_none_or(|(_, detail)| !detail.starts_with(tier)),
-        "doctor without tier {tier}: {used:?}"
+        is_better || said.iter().any(|(_, detail)| detail.contains(&reason)),
+        "doctor without tier {tier}: {said:?}"
     );
     Ok(())
 }

@@ -4,58 +4,25 @@
 //! writes when it pulls. How the registry was reached is the client's business (hosts.toml, flags) and on no disk. Used by
 //! `evaluate`.
 
-use super::super::reference::Reference;
 use super::Part;
-use super::parts::{part, retagged, unnamed, unusable_name};
+use super::origin::Unasking;
+use super::parts::part;
 use crate::model::{Decision, Image, Provenance};
+
+const CONTAINERD: Unasking = Unasking {
+    policy: "containerd asks no policy: it runs whatever it can pull or import",
+    local: "built or imported on this host: no blob of it says that it came from a registry",
+};
 
 /// What speaks of `image` under `name`.
 pub(super) fn parts(image: &Image, name: Option<&str>) -> Vec<Part> {
-    let named = match name.map(Reference::parse).transpose() {
-        Ok(named) => named,
-        Err(error) => return vec![unusable_name(&error), not_asked(None)],
-    };
-    let known = image
-        .names_history
-        .iter()
-        .filter_map(|name| Reference::parse(name).ok());
-    let of_registry: Vec<Reference> = known.filter(|known| known.digest().is_some()).collect();
-    let same = |known: &&Reference| named.as_ref().is_some_and(|named| named.name() == known.name());
-    let from_registry = || {
+    CONTAINERD.parts(image, name, |_| {
+        let way = "how the registry was reached is not read: hosts.toml and the client's flags decide";
         vec![
-            not_asked(Some((Provenance::Unattested, Decision::Accepted))),
-            part(
-                None,
-                "reg.not-read",
-                "how the registry was reached is not read: hosts.toml and the client's flags decide"
-                    .to_owned(),
-                None,
-            ),
+            CONTAINERD.not_asked(Some((Provenance::Unattested, Decision::Accepted))),
+            part(None, "reg.not-read", way.to_owned(), None),
         ]
-    };
-    match (of_registry.iter().find(same), of_registry.first()) {
-        (Some(_), _) => from_registry(),
-        (None, Some(origin)) => {
-            let mut parts = from_registry();
-            parts.push(retagged(origin, named.is_some()));
-            parts
-        }
-        (None, None) if named.is_some() => vec![
-            part(
-                Some((Provenance::Local, Decision::Accepted)),
-                "src.loaded",
-                "built or imported on this host: no blob of it says that it came from a registry".to_owned(),
-                None,
-            ),
-            not_asked(None),
-        ],
-        (None, None) => vec![unnamed(), not_asked(None)],
-    }
-}
-
-fn not_asked(state: Option<(Provenance, Decision)>) -> Part {
-    let detail = "containerd asks no policy: it runs whatever it can pull or import".to_owned();
-    part(state, "policy.not-asked", detail, None)
+    })
 }
 
 #[cfg(test)]

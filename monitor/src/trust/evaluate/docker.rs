@@ -10,44 +10,22 @@ use super::super::docker::{Connection, DockerRegistries, FILE};
 use super::super::inputs::TrustInputs;
 use super::super::reference::Reference;
 use super::Part;
-use super::parts::{chain, part, retagged, unnamed, unusable_name};
+use super::origin::Unasking;
+use super::parts::{chain, part};
 use crate::model::{Decision, Image, Provenance};
+
+const DOCKER: Unasking = Unasking {
+    policy: "Docker asks no policy: it runs whatever it can pull, load or build",
+    local: "built, loaded or imported on this host: no registry gave its digest",
+};
 
 /// What speaks of `image` under `name`.
 pub(super) fn parts(inputs: &TrustInputs, image: &Image, name: Option<&str>) -> Vec<Part> {
-    let named = match name.map(Reference::parse).transpose() {
-        Ok(named) => named,
-        Err(error) => return vec![unusable_name(&error), not_asked(None)],
-    };
-    let known = image
-        .names_history
-        .iter()
-        .filter_map(|name| Reference::parse(name).ok());
-    let of_registry: Vec<Reference> = known.filter(|known| known.digest().is_some()).collect();
-    let same_repository =
-        |known: &&Reference| named.as_ref().is_some_and(|named| named.name() == known.name());
-    match (of_registry.iter().find(same_repository), of_registry.first()) {
-        (Some(origin), _) => of_registry_name(inputs, origin),
-        (None, Some(origin)) => {
-            let mut parts = of_registry_name(inputs, origin);
-            parts.push(retagged(origin, named.is_some()));
-            parts
-        }
-        (None, None) if named.is_some() => vec![
-            part(
-                Some((Provenance::Local, Decision::Accepted)),
-                "src.loaded",
-                "built, loaded or imported on this host: no registry gave its digest".to_owned(),
-                None,
-            ),
-            not_asked(None),
-        ],
-        (None, None) => vec![unnamed(), not_asked(None)],
-    }
+    DOCKER.parts(image, name, |origin| of_registry_name(inputs, origin))
 }
 
 fn of_registry_name(inputs: &TrustInputs, origin: &Reference) -> Vec<Part> {
-    let mut parts = vec![not_asked(Some((Provenance::Unattested, Decision::Accepted)))];
+    let mut parts = vec![DOCKER.not_asked(Some((Provenance::Unattested, Decision::Accepted)))];
     match &inputs.docker {
         Ok(registries) => parts.extend(of_connections(registries, origin.domain())),
         Err(error) => parts.push(part(
@@ -58,11 +36,6 @@ fn of_registry_name(inputs: &TrustInputs, origin: &Reference) -> Vec<Part> {
         )),
     }
     parts
-}
-
-fn not_asked(state: Option<(Provenance, Decision)>) -> Part {
-    let detail = "Docker asks no policy: it runs whatever it can pull, load or build".to_owned();
-    part(state, "policy.not-asked", detail, None)
 }
 
 fn of_connections(registries: &DockerRegistries, domain: &str) -> Vec<Part> {

@@ -6,6 +6,7 @@
 
 mod containerd;
 mod docker;
+mod origin;
 mod parts;
 #[cfg(test)]
 mod tests;

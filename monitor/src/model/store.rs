@@ -4,6 +4,7 @@
 //! configuration that may carry a secret is named by its path and read by `scan` alone.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,12 +14,17 @@ use super::ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId}
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// containers/storage: Podman, Buildah, CRI-O, Skopeo.
+    /// containers/storage: Podman, Buildah, Skopeo.
     ContainersStorage,
+    /// containers/storage at the root that CRI-O is configured or started with.
+    CriO,
     /// Docker Engine's graph drivers.
     Docker,
     /// containerd and all that embed it.
     Containerd,
+    /// A BuildKit that runs for itself: containerd's formats at places of its own.
+    #[serde(rename = "buildkit")]
+    BuildKit,
 }
 
 impl Engine {
@@ -28,6 +34,24 @@ impl Engine {
             Self::ContainersStorage => "containers-storage",
             Self::Docker => "docker",
             Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::BuildKit => "buildkit",
+        }
+    }
+
+    /// Whether its stores have the format of containers/storage.
+    pub fn is_containers_storage(self) -> bool {
+        match self {
+            Self::ContainersStorage | Self::CriO => true,
+            Self::Docker | Self::Containerd | Self::BuildKit => false,
+        }
+    }
+
+    /// Whether its stores have containerd's formats.
+    pub fn is_containerd(self) -> bool {
+        match self {
+            Self::Containerd | Self::BuildKit => true,
+            Self::ContainersStorage | Self::CriO | Self::Docker => false,
         }
     }
 }
@@ -50,6 +74,8 @@ pub enum Driver {
     Overlayfs,
     /// Like vfs, as containerd lays it out.
     Native,
+    /// A thin device of a pool for each layer, with a file system that holds the whole tree; files only while it is mounted.
+    Devicemapper,
 }
 
 impl Driver {
@@ -62,11 +88,11 @@ impl Driver {
         Self::Overlayfs,
     ];
 
-    /// What it counts as in metrics: containerd's copies of whole trees as others' copies.
+    /// What it counts as in metrics: containerd's and devicemapper's copies of whole trees as others' copies.
     #[must_use]
     pub fn counted(self) -> Self {
         match self {
-            Self::Native => Self::Vfs,
+            Self::Native | Self::Devicemapper => Self::Vfs,
             Self::Overlay | Self::Overlay2 | Self::Vfs | Self::Btrfs | Self::Zfs | Self::Overlayfs => self,
         }
     }
@@ -75,7 +101,7 @@ impl Driver {
     pub fn keeps_copies(self) -> bool {
         match self {
             Self::Overlay | Self::Overlay2 | Self::Overlayfs => false,
-            Self::Vfs | Self::Btrfs | Self::Zfs | Self::Native => true,
+            Self::Vfs | Self::Btrfs | Self::Zfs | Self::Native | Self::Devicemapper => true,
         }
     }
 
@@ -89,6 +115,7 @@ impl Driver {
             Self::Zfs => "zfs",
             Self::Overlayfs => "overlayfs",
             Self::Native => "native",
+            Self::Devicemapper => "devicemapper",
         }
     }
 }
@@ -228,9 +255,33 @@ pub struct Layer {
     pub created: Option<jiff::Timestamp>,
     /// What it is at the moment.
     pub state: LayerState,
+    /// The device that carries it, where each layer has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<LayerDevice>,
+}
+
+/// A layer's own device in a thin pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LayerDevice {
+    /// Its name for device mapper, below `/dev/mapper` while it is active.
+    pub name: String,
+    /// Its number in the pool.
+    pub id: u32,
+    /// Its size, which is that of the file system and not of the layer.
+    pub size_bytes: u64,
+    /// Whether its file system is mounted where this process sees it: else nothing of it can be scanned.
+    pub is_mounted: bool,
+    /// Marks of the files that came with the layer, sorted, where the store tells them: its own to compare.
+    #[serde(skip)]
+    pub files: Option<Arc<[u64]>>,
 }
 
 impl Layer {
+    /// Whether its content is on a device that is not mounted here.
+    pub fn is_unmounted(&self) -> bool {
+        self.device.as_ref().is_some_and(|device| !device.is_mounted)
+    }
+
     /// Whether it is there as it was pulled and nowhere else: its content is the blob, a file.
     pub fn is_packed(&self) -> bool {
         let name = self.content.file_name().and_then(|name| name.to_str());
@@ -238,10 +289,13 @@ impl Layer {
         self.content_key.is_none() && blob.is_some() && name == blob
     }
 
-    /// Whether it is an image's and can be scanned.
+    /// Whether it holds an image's content and can be scanned: a container's device holds its image's whole tree.
     pub fn is_scannable(&self) -> bool {
-        matches!(self.state, LayerState::Image | LayerState::Dangling)
-            && (self.content_key.is_some() || self.is_packed())
+        match self.state {
+            LayerState::Image | LayerState::Dangling => self.content_key.is_some() || self.is_packed(),
+            LayerState::Container => self.device.is_some() && self.content_key.is_some(),
+            LayerState::Incomplete => false,
+        }
     }
 }
 

@@ -126,9 +126,13 @@ impl Survey {
     pub async fn refresh(&mut self) -> Result<(), tokio::task::JoinError> {
         let previous = Arc::clone(&self.catalog);
         let (host, roots) = (self.options.host.clone(), self.options.roots.clone());
-        let read = tokio::task::spawn_blocking(move || catalog::refresh(&previous, &host, &roots));
-        self.catalog = Arc::new(read.await?);
-        self.scans.retain(&self.catalog);
+        let read = tokio::task::spawn_blocking(move || {
+            let catalog = catalog::refresh(&previous, &host, &roots);
+            (previous, catalog)
+        });
+        let (previous, catalog) = read.await?;
+        self.catalog = Arc::new(catalog);
+        self.scans.retain(&previous, &self.catalog);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use super::super::describe::store_id;
 use super::super::layout::{self, Entries};
 use super::super::marks::StoreRoot;
 use super::super::{Catalog, Host, discover};
-use crate::model::{Driver, StoreId};
+use crate::model::StoreId;
 
 /// A store to watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -64,7 +64,7 @@ fn target(store: StoreId, root: &StoreRoot) -> Target {
     let indexes = layout::indexes(root.engine, root.driver).into_iter();
     Target {
         store,
-        gates: gates(&root.path, root.driver),
+        gates: gates(&root.path, layout::home_of(root.engine, root.driver)),
         directories: indexes
             .map(|index| (root.path.join(index.path), index.entries))
             .collect(),
@@ -72,8 +72,8 @@ fn target(store: StoreId, root: &StoreRoot) -> Target {
 }
 
 /// Every directory from the host's root to the layers' own directories.
-fn gates(root: &Path, driver: Driver) -> Vec<Gate> {
-    let layers = root.join(layout::home(driver));
+fn gates(root: &Path, home: &str) -> Vec<Gate> {
+    let layers = root.join(home);
     let above = layers.ancestors().skip(1).zip(layers.ancestors());
     let mut gates: Vec<Gate> = above
         .map(|(directory, next)| Gate {

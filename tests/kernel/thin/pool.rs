@@ -34,6 +34,7 @@ fn dmsetup(arguments: &[&str]) -> Result<()> {
     run(Command::new("dmsetup")
         .env("DM_DISABLE_UDEV", "1")
         .args(arguments))
+    .map(drop)
 }
 
 impl Pool {
@@ -108,7 +109,7 @@ impl Pool {
 impl Made {
     fn undo(self) -> Result<()> {
         match self {
-            Self::Loop(device) => run(Command::new("losetup").arg("-d").arg(device)),
+            Self::Loop(device) => run(Command::new("losetup").arg("-d").arg(device)).map(drop),
             Self::Device(name) => dmsetup(&["remove", "--retry", &name]),
             Self::Mounted(_) => Ok(()),
         }

@@ -110,7 +110,13 @@ const KINDS: [(Engine, &[Driver]); 4] = [
     ),
     (
         Engine::Docker,
-        &[Driver::Overlay2, Driver::Vfs, Driver::Btrfs, Driver::Devicemapper],
+        &[
+            Driver::Overlay2,
+            Driver::Vfs,
+            Driver::Btrfs,
+            Driver::Devicemapper,
+            Driver::FuseOverlayfs,
+        ],
     ),
     // Its one database tells of each snapshotter.
     (Engine::Containerd, &[Driver::Overlayfs]),
@@ -126,7 +132,7 @@ pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<StoreRo
             _ if configured.is_empty() => default_roots(host, engine),
             Engine::ContainersStorage | Engine::CriO | Engine::Docker => configured.to_vec(),
             Engine::Containerd => with_below(configured.to_vec(), &[containerd::DOCKERS_OWN]),
-            Engine::BuildKit => with_below(configured.to_vec(), &BUILDKIT_WORKERS),
+            Engine::BuildKit => of_workers(configured),
         };
         for path in once_each(roots) {
             expected.extend(drivers.iter().map(|&driver| StoreRoot {
@@ -157,7 +163,7 @@ fn default_roots(host: &Host, engine: Engine) -> Vec<PathBuf> {
     };
     roots.extend(known.iter().map(PathBuf::from));
     if engine == Engine::BuildKit {
-        roots = with_below(roots, &BUILDKIT_WORKERS);
+        roots = of_workers(&roots);
     }
     if engine == Engine::Containerd {
         let dockers = default_roots(host, Engine::Docker).into_iter();
@@ -193,6 +199,12 @@ fn candidates(
     roots.extend(homes::roots(host, mounts));
     roots.extend(mounts.mounts.iter().flat_map(|mount| roots_of_mount(host, mount)));
     once_each(roots)
+}
+
+/// Where workers of a BuildKit may get their stores, below its roots.
+fn of_workers(roots: &[PathBuf]) -> Vec<PathBuf> {
+    let workers = |root: &PathBuf| BUILDKIT_WORKERS.map(|worker| root.join(worker));
+    roots.iter().flat_map(workers).collect()
 }
 
 /// The roots, each followed by what may be a root of the engine's below it.

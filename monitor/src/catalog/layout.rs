@@ -128,14 +128,14 @@ pub(super) fn home(driver: Driver) -> &'static str {
         Driver::Native => "io.containerd.snapshotter.v1.native/snapshots",
         // Where devices are mounted, each while it is in use.
         Driver::Devicemapper => "devicemapper/mnt",
-        Driver::Overlay | Driver::Overlay2 | Driver::Zfs => driver.as_str(),
+        Driver::Overlay | Driver::Overlay2 | Driver::FuseOverlayfs | Driver::Zfs => driver.as_str(),
     }
 }
 
 /// Where a layer's content lies in its own directory.
 pub(super) fn content(driver: Driver, directory: &Path) -> PathBuf {
     match driver {
-        Driver::Overlay | Driver::Overlay2 => directory.join("diff"),
+        Driver::Overlay | Driver::Overlay2 | Driver::FuseOverlayfs => directory.join("diff"),
         Driver::Overlayfs => directory.join("fs"),
         Driver::Devicemapper => directory.join("rootfs"),
         Driver::Vfs | Driver::Btrfs | Driver::Zfs | Driver::Native => directory.to_owned(),

@@ -24,10 +24,7 @@ const MARKS: &[(&str, Mark)] = &[
     ("image/vfs", Read(Docker, Driver::Vfs)),
     ("image/btrfs", Read(Docker, Driver::Btrfs)),
     ("image/zfs", NotYet("Docker with driver zfs")),
-    (
-        "image/fuse-overlayfs",
-        NotYet("Docker with driver fuse-overlayfs"),
-    ),
+    ("image/fuse-overlayfs", Read(Docker, Driver::FuseOverlayfs)),
     ("image/devicemapper", Read(Docker, Driver::Devicemapper)),
     // Which snapshotters and namespaces there are is told by what lies in it.
     (

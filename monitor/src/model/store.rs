@@ -74,6 +74,8 @@ pub enum Driver {
     Overlayfs,
     /// Like vfs, as containerd lays it out.
     Native,
+    /// Like overlay2, stacked by a program: rootless Docker before Linux 5.11.
+    FuseOverlayfs,
     /// A thin device of a pool for each layer, with a file system that holds the whole tree; files only while it is mounted.
     Devicemapper,
 }
@@ -93,6 +95,7 @@ impl Driver {
     pub fn counted(self) -> Self {
         match self {
             Self::Native | Self::Devicemapper => Self::Vfs,
+            Self::FuseOverlayfs => Self::Overlay2,
             Self::Overlay | Self::Overlay2 | Self::Vfs | Self::Btrfs | Self::Zfs | Self::Overlayfs => self,
         }
     }
@@ -100,7 +103,7 @@ impl Driver {
     /// Whether each layer is a copy of the whole tree up to it, so that most of its files came from below.
     pub fn keeps_copies(self) -> bool {
         match self {
-            Self::Overlay | Self::Overlay2 | Self::Overlayfs => false,
+            Self::Overlay | Self::Overlay2 | Self::Overlayfs | Self::FuseOverlayfs => false,
             Self::Vfs | Self::Btrfs | Self::Zfs | Self::Native | Self::Devicemapper => true,
         }
     }
@@ -116,6 +119,7 @@ impl Driver {
             Self::Overlayfs => "overlayfs",
             Self::Native => "native",
             Self::Devicemapper => "devicemapper",
+            Self::FuseOverlayfs => "fuse-overlayfs",
         }
     }
 }

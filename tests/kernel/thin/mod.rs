@@ -42,7 +42,7 @@ fn lay(data_root: &Path) -> Result<()> {
     for (name, text) in files {
         let path = data_root.join(&name);
         fs::create_dir_all(path.parent().context("a parent")?)?;
-        if name.ends_with(".gz") {
+        if name.rsplit('.').next() == Some("gz") {
             let mut packed =
                 flate2::write::GzEncoder::new(fs::File::create(path)?, flate2::Compression::fast());
             packed.write_all(text.as_bytes())?;

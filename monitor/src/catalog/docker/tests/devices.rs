@@ -10,7 +10,7 @@ const RECORDED: &str = include_str!("../../../../../tests/fixtures/docker/device
 fn host() -> (tempfile::TempDir, Host) {
     let mut recorded: Recorded = serde_json::from_str(RECORDED).unwrap();
     // They are kept unpacked, to be read by people.
-    let is_packed = |name: &String| name.ends_with(".gz");
+    let is_packed = |name: &String| name.rsplit('.').next() == Some("gz");
     let names: Vec<String> = recorded
         .files
         .keys()

@@ -26,6 +26,7 @@ mod image_config;
 mod index;
 mod layer_list;
 mod layout;
+mod leftovers;
 mod link;
 mod lookup;
 mod marks;
@@ -108,6 +109,7 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
         }
     }
     link::link(&mut catalog, images);
+    leftovers::add(host, previous, &mut catalog);
     catalog.raw_devices = backing::raw_devices(host, &catalog.stores, &mounts);
     catalog
 }

@@ -40,6 +40,7 @@ impl Item for LayerRow {
             LayerState::Dangling => "dangling",
             LayerState::Container => "container",
             LayerState::Incomplete => "incomplete",
+            LayerState::Leftover => "leftover",
         }
         .to_owned();
         if self.layer.is_unmounted() {

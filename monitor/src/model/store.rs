@@ -154,6 +154,25 @@ pub struct Store {
     /// Layers' directories that no index names: build caches, layers being written, leftovers of failed pulls.
     #[serde(default)]
     pub unlisted: u64,
+    /// What pulls that failed, or are not over, have left.
+    #[serde(default)]
+    pub leftovers: Leftovers,
+}
+
+/// Blobs and directories on their way into a store, or left behind on it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Leftovers {
+    /// How many, layers that the index calls incomplete among them.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the one that has not changed for longest changed last.
+    pub oldest: Option<jiff::Timestamp>,
+    /// When the one that changed last did.
+    pub newest: Option<jiff::Timestamp>,
+    /// Each as it was at this look.
+    #[serde(skip)]
+    pub seen: Vec<LayerId>,
 }
 
 impl Store {
@@ -235,6 +254,8 @@ pub enum LayerState {
     Container,
     /// Being written, or left behind by a failed pull.
     Incomplete,
+    /// No layer at all: a blob or a directory that a pull has left outside the index.
+    Leftover,
 }
 
 /// A layer of a store.
@@ -293,12 +314,18 @@ impl Layer {
         self.content_key.is_none() && blob.is_some() && name == blob
     }
 
+    /// Whether its content is a file that is packed, whole or not.
+    pub fn is_file(&self) -> bool {
+        self.is_packed() || (self.state == LayerState::Leftover && self.content_key.is_none())
+    }
+
     /// Whether it holds an image's content and can be scanned: a container's device holds its image's whole tree.
     pub fn is_scannable(&self) -> bool {
         match self.state {
             LayerState::Image | LayerState::Dangling => self.content_key.is_some() || self.is_packed(),
             LayerState::Container => self.device.is_some() && self.content_key.is_some(),
             LayerState::Incomplete => false,
+            LayerState::Leftover => true,
         }
     }
 }

@@ -154,7 +154,7 @@ impl Survey {
     /// Scans one thing; a failure is remembered, so that it is tried again a few times and not for ever.
     pub(crate) async fn scan(&mut self, pending: &Pending) -> Result<(), ScanError> {
         match pending {
-            Pending::Layer(layer) if layer.is_packed() => {
+            Pending::Layer(layer) if layer.is_file() => {
                 let deadline = self.options.scan_deadline;
                 let result = packed::scan(&mut self.worker, layer, deadline).await;
                 self.scans.layer_done(&layer.key, result)

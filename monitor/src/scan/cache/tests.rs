@@ -45,6 +45,7 @@ fn store(id: &str, owner_uid: u32, ino: u64) -> Store {
         index_directories: Vec::new(),
         layer_directories: Vec::new(),
         unlisted: 0,
+        leftovers: crate::model::Leftovers::default(),
     }
 }
 

@@ -23,6 +23,10 @@ pub struct Inventory {
     pub layers: BTreeMap<Driver, u64>,
     /// Layers' directories that no index names, by their store's driver.
     pub unlisted: BTreeMap<Driver, u64>,
+    /// What pulls have left outside the indexes.
+    pub leftovers: u64,
+    /// Its bytes.
+    pub leftover_bytes: u64,
     /// Findings by severity.
     pub findings: BTreeMap<Severity, u64>,
     /// Findings that somebody besides root and the owner can read now, by severity.
@@ -37,6 +41,8 @@ pub(super) struct KnowledgeMetrics {
     images: Family<One<Driver>, IntGauge>,
     layers: Family<One<Driver>, IntGauge>,
     unlisted: Family<One<Driver>, IntGauge>,
+    leftovers: IntGauge,
+    leftover_bytes: IntGauge,
     findings: Family<One<Severity>, IntGauge>,
     exposed: Family<One<Severity>, IntGauge>,
     provenance: Family<One<Provenance>, IntGauge>,
@@ -48,6 +54,7 @@ pub(super) struct KnowledgeMetrics {
 impl KnowledgeMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let duration = "layerwatch_knowledge_build_duration_seconds";
+        let (left, left_bytes) = ("layerwatch_leftovers", "layerwatch_leftover_bytes");
         let success = "layerwatch_knowledge_last_success_timestamp_seconds";
         Ok(Self {
             stores: gauges(
@@ -63,6 +70,15 @@ impl KnowledgeMetrics {
                 "Layers' directories that no index names: build caches, layers being written, leftovers.",
                 UNLISTED.iter().copied().map(One),
             )?,
+            leftovers: register(
+                registry,
+                left,
+                IntGauge::new(
+                    left,
+                    "Blobs and directories that pulls have left, or have not done with.",
+                ),
+            )?,
+            leftover_bytes: register(registry, left_bytes, IntGauge::new(left_bytes, "Their bytes."))?,
             findings: gauges(
                 registry,
                 "layerwatch_findings",
@@ -107,6 +123,9 @@ impl KnowledgeMetrics {
         set_all(&self.images, &inventory.images);
         set_all(&self.layers, &inventory.layers);
         set_all(&self.unlisted, &inventory.unlisted);
+        let all = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.leftovers.set(all(inventory.leftovers));
+        self.leftover_bytes.set(all(inventory.leftover_bytes));
         set_all(&self.findings, &inventory.findings);
         set_all(&self.exposed, &inventory.exposed);
         set_all(&self.provenance, &inventory.provenance);

@@ -109,7 +109,7 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
         }
     }
     link::link(&mut catalog, images);
-    leftovers::add(host, previous, &mut catalog);
+    leftovers::add(host, configured.is_empty(), previous, &mut catalog);
     catalog.raw_devices = backing::raw_devices(host, &catalog.stores, &mounts);
     catalog
 }

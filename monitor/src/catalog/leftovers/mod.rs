@@ -31,15 +31,19 @@ struct Found {
     metadata: std::fs::Metadata,
 }
 
-/// Adds what the stores have of it. At the first look everything counts as unchanged.
-pub(super) fn add(host: &Host, previous: &Catalog, catalog: &mut Catalog) {
+/// Adds what the stores have of it. At the first look everything counts as unchanged. What does not lie in a store is looked
+/// for where stores are discovered: which of some named ones it is on the way to cannot be told.
+pub(super) fn add(host: &Host, is_discovery: bool, previous: &Catalog, catalog: &mut Catalog) {
     let is_first = previous.stores.is_empty();
     let mut told = std::collections::BTreeSet::new();
     for at in 0..catalog.stores.len() {
         let Some(store) = catalog.stores.get(at).cloned() else {
             continue;
         };
-        let found = of_store(host, &store);
+        let mut found = of_store(&store);
+        if is_discovery && store.engine.is_containers_storage() {
+            found.extend(blobs(&host.path(BLOBS), store.owner_uid));
+        }
         // Blobs of one user's pulls, and what a root's namespaces share, are the first store's.
         let mut found: Vec<Found> = found
             .into_iter()
@@ -73,14 +77,13 @@ pub(super) fn add(host: &Host, previous: &Catalog, catalog: &mut Catalog) {
     }
 }
 
-fn of_store(host: &Host, store: &Store) -> Vec<Found> {
+fn of_store(store: &Store) -> Vec<Found> {
     let root = &store.root;
     let driver = store.driver.as_str();
     let begins = |prefix: &'static str| move |name: &str| name.starts_with(prefix);
     match store.engine {
         Engine::ContainersStorage | Engine::CriO => {
-            let mut found = blobs(&host.path(BLOBS), store.owner_uid);
-            found.extend(entries(&root.join(driver).join("staging"), |_| true));
+            let mut found = entries(&root.join(driver).join("staging"), |_| true);
             found.extend(entries(&root.join(driver).join("tempdirs"), begins("temp-dir-")));
             let layers = root.join(format!("{driver}-layers/tmp"));
             found.extend(entries(&layers, begins("temp-dir-")));

@@ -21,8 +21,14 @@ fn host(names: &[&str]) -> (tempfile::TempDir, Host) {
 
 /// The leftovers of the store at `/s`, and their bytes.
 fn check(names: &[&str], expected: &[&str], bytes: u64) {
-    let (_directory, host) = host(names);
-    let catalog = read(&host, &["/s".into()]);
+    let conf = "/etc/containers/storage.conf";
+    let docker = "/etc/docker/daemon.json";
+    let containerd = "/etc/containerd/config.toml";
+    let (_directory, host) = host(&[names, &[conf, docker, containerd]].concat());
+    std::fs::write(host.path(conf), "[storage]\ngraphroot = '/s'").unwrap();
+    std::fs::write(host.path(docker), "{\"data-root\": \"/s\"}").unwrap();
+    std::fs::write(host.path(containerd), "root = '/s'").unwrap();
+    let catalog = read(&host, &[]);
     let layers = catalog
         .layers
         .values()
@@ -140,7 +146,8 @@ fn no_link_is_followed_and_foreign_blobs_are_not_ours() {
         std::fs::create_dir_all(link.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(host.path(target), link).unwrap();
     }
-    let catalog = read(&host, &["/s".into()]);
+    let mut catalog = read(&host, &["/s".into()]);
+    add(&host, true, &Catalog::default(), &mut catalog);
     assert_eq!(catalog.stores[0].leftovers, Leftovers::default());
     let owner = host.path("/s").metadata().unwrap().uid();
     std::fs::create_dir(host.path("/var/tmp/storage2")).unwrap();

@@ -27,6 +27,8 @@ pub struct Inventory {
     pub leftovers: u64,
     /// Its bytes.
     pub leftover_bytes: u64,
+    /// Layers that can be scanned and have not been yet.
+    pub unscanned: u64,
     /// Findings by severity.
     pub findings: BTreeMap<Severity, u64>,
     /// Findings that somebody besides root and the owner can read now, by severity.
@@ -43,6 +45,7 @@ pub(super) struct KnowledgeMetrics {
     unlisted: Family<One<Driver>, IntGauge>,
     leftovers: IntGauge,
     leftover_bytes: IntGauge,
+    unscanned: IntGauge,
     findings: Family<One<Severity>, IntGauge>,
     exposed: Family<One<Severity>, IntGauge>,
     provenance: Family<One<Provenance>, IntGauge>,
@@ -55,6 +58,7 @@ impl KnowledgeMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let duration = "layerwatch_knowledge_build_duration_seconds";
         let (left, left_bytes) = ("layerwatch_leftovers", "layerwatch_leftover_bytes");
+        let unscanned = "layerwatch_unscanned_layers";
         let success = "layerwatch_knowledge_last_success_timestamp_seconds";
         Ok(Self {
             stores: gauges(
@@ -79,6 +83,11 @@ impl KnowledgeMetrics {
                 ),
             )?,
             leftover_bytes: register(registry, left_bytes, IntGauge::new(left_bytes, "Their bytes."))?,
+            unscanned: register(
+                registry,
+                unscanned,
+                IntGauge::new(unscanned, "Layers that can be scanned and have not been yet."),
+            )?,
             findings: gauges(
                 registry,
                 "layerwatch_findings",
@@ -126,6 +135,8 @@ impl KnowledgeMetrics {
         let all = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.leftovers.set(all(inventory.leftovers));
         self.leftover_bytes.set(all(inventory.leftover_bytes));
+        self.unscanned
+            .set(i64::try_from(inventory.unscanned).unwrap_or(i64::MAX));
         set_all(&self.findings, &inventory.findings);
         set_all(&self.exposed, &inventory.exposed);
         set_all(&self.provenance, &inventory.provenance);

@@ -27,6 +27,8 @@ pub enum Entries {
     Numbers,
     /// Files of these names, which their owner keeps open and writes in place.
     Written(&'static [&'static str]),
+    /// Blobs on their way into a store, and directories of such, which come and go.
+    Blobs,
     /// Directories of any name, which are made to mount something there.
     MountPoints,
 }
@@ -37,11 +39,15 @@ impl Entries {
         match self {
             Self::Named(names) | Self::Written(names) => names.contains(&name),
             Self::Digests => is_sha256_hex(name),
+            Self::Blobs => BLOBS.iter().any(|prefix| name.starts_with(prefix)),
             Self::MountPoints => !name.is_empty() && !name.starts_with('.'),
             Self::Numbers => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()),
         }
     }
 }
+
+/// What blobs, or directories of them, are called where they are put aside (`catalog/leftovers`).
+const BLOBS: [&str; 3] = ["GetImageBlob", "container_images_storage", "storage"];
 
 /// 64 lower-case hex digits.
 pub(super) fn is_sha256_hex(text: &str) -> bool {
@@ -65,6 +71,7 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
                 index(format!("image/{driver}"), Entries::Named(&["repositories.json"])),
                 index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
                 index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
+                index("tmp".to_owned(), Entries::Blobs),
             ];
             // A layer has files from when its device is mounted.
             if driver == Driver::Devicemapper.as_str() {
@@ -165,6 +172,8 @@ mod tests {
             (Entries::Numbers, "", false),
             (Entries::MountPoints, &format!("{digest}-init"), true),
             (Entries::MountPoints, ".tmp", false),
+            (Entries::Blobs, "GetImageBlob12", true),
+            (Entries::Blobs, "tmp12", false),
             (Entries::Written(&["meta.db"]), "meta.db", true),
             (Entries::Written(&["meta.db"]), "meta.db.lock", false),
         ] {

@@ -28,6 +28,19 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// Those that metrics tell apart.
+    pub const COUNTED: [Self; 3] = [Self::ContainersStorage, Self::Docker, Self::Containerd];
+
+    /// What it counts as in metrics: the format that its store has.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        match self {
+            Self::CriO => Self::ContainersStorage,
+            Self::BuildKit => Self::Containerd,
+            Self::ContainersStorage | Self::Docker | Self::Containerd => self,
+        }
+    }
+
     /// The name in output and in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -173,6 +186,12 @@ pub struct Leftovers {
     /// Each as it was at this look.
     #[serde(skip)]
     pub seen: Vec<LayerId>,
+    /// The blobs among them, which a pull puts aside until their layers are made.
+    #[serde(skip)]
+    pub blobs: u64,
+    /// Their bytes.
+    #[serde(skip)]
+    pub blob_bytes: u64,
 }
 
 impl Store {

@@ -25,6 +25,11 @@ const GROUPS: &[&str] = &["image", "container"];
 pub(super) fn of(process: &Process, knowledge: &Knowledge) -> Option<ArrivalKind> {
     let is_engine = process.exe_key.is_some_and(|exe| knowledge.is_engine(exe));
     let line = process.cmdline.as_deref().filter(|_| is_engine)?;
+    // It does nothing else with images.
+    let program = line.split(' ').next()?.rsplit('/').next()?;
+    if program == "crio" || program == "crio-pull-image" {
+        return Some(ArrivalKind::Pulled);
+    }
     let mut before = "";
     for word in line.split(' ').skip(1) {
         // A word after such an option may be its value, so nothing after it is sure to be the verb but a known one.

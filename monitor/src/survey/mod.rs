@@ -5,6 +5,7 @@
 //! commands call `Survey` directly.
 
 mod assemble;
+mod attempts;
 mod exposed;
 mod inventory;
 mod packed;

@@ -56,6 +56,8 @@ pub(super) fn add(host: &Host, is_discovery: bool, previous: &Catalog, catalog: 
             let layer = layer(&store, one);
             figures.count += 1;
             figures.bytes += bytes(&one.path, &one.metadata, &mut budget);
+            figures.blobs += u64::from(one.metadata.is_file());
+            figures.blob_bytes += layer.size_bytes.unwrap_or(0);
             let changed = jiff::Timestamp::from_second(one.metadata.mtime()).ok();
             figures.oldest = figures.oldest.into_iter().chain(changed).min();
             figures.newest = figures.newest.max(changed);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::super::describe::store_id;
 use super::super::layout::{self, Entries};
 use super::super::marks::StoreRoot;
-use super::super::{Catalog, Host, discover};
+use super::super::{Catalog, Host, discover, leftovers};
 use crate::model::StoreId;
 
 /// A store to watch.
@@ -51,7 +51,15 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
         })
         .filter(|expected| known.iter().all(|(_, known)| known.path != expected.path))
         .collect();
-    let known = known.into_iter().map(|(store, root)| target(store, &root));
+    let known = known.into_iter().map(|(store, root)| {
+        let puts_aside = configured.is_empty() && root.engine.is_containers_storage();
+        let mut target = target(store, &root);
+        if puts_aside {
+            let blobs = (PathBuf::from(leftovers::BLOBS), Entries::Blobs);
+            target.directories.push(blobs);
+        }
+        target
+    });
     // Nobody can read what is not there.
     let expected = expected.into_iter().map(|root| Target {
         gates: Vec::new(),

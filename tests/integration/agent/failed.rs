@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 fn cut() -> Result<(Scene, String)> {
     let mut scene = Scene::new()?;
     let tree = scene.path().join("cut");
-    for directory in ["a", "z"] {
+    for directory in ["a", "etc", "z"] {
         std::fs::create_dir_all(tree.join(directory))?;
     }
     run(Command::new("openssl")

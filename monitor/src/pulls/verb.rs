@@ -21,6 +21,16 @@ const VERBS: &[(&str, ArrivalKind)] = &[
 /// Commands that have the verb after them.
 const GROUPS: &[&str] = &["image", "container"];
 
+/// Where `skopeo copy` can take an image from (containers-transports(5)), and what that is; its first such word is the source.
+const SOURCES: &[(&str, ArrivalKind)] = &[
+    ("docker://", ArrivalKind::Pulled),
+    ("docker-archive:", ArrivalKind::Loaded),
+    ("oci-archive:", ArrivalKind::Loaded),
+    ("oci:", ArrivalKind::Loaded),
+    ("dir:", ArrivalKind::Loaded),
+    ("docker-daemon:", ArrivalKind::Loaded),
+];
+
 /// How the process brought an image, if it is an engine's and says so.
 pub(super) fn of(process: &Process, knowledge: &Knowledge) -> Option<ArrivalKind> {
     let is_engine = process.exe_key.is_some_and(|exe| knowledge.is_engine(exe));
@@ -31,12 +41,16 @@ pub(super) fn of(process: &Process, knowledge: &Knowledge) -> Option<ArrivalKind
         return Some(ArrivalKind::Pulled);
     }
     let mut before = "";
-    for word in line.split(' ').skip(1) {
+    let mut words = line.split(' ').skip(1);
+    while let Some(word) = words.next() {
         // A word after such an option may be its value, so nothing after it is sure to be the verb but a known one.
         let may_be_value = before.starts_with('-') && !before.contains('=');
         before = word;
         if word.starts_with('-') || GROUPS.contains(&word) {
             continue;
+        }
+        if word == "copy" && !may_be_value {
+            return words.find_map(source);
         }
         if let Some((_, kind)) = VERBS.iter().find(|(verb, _)| *verb == word) {
             return (!may_be_value).then_some(*kind);
@@ -46,6 +60,13 @@ pub(super) fn of(process: &Process, knowledge: &Knowledge) -> Option<ArrivalKind
         }
     }
     None
+}
+
+fn source(word: &str) -> Option<ArrivalKind> {
+    let mut known = SOURCES.iter();
+    known
+        .find(|(transport, _)| word.starts_with(transport))
+        .map(|(_, kind)| *kind)
 }
 
 #[cfg(test)]
@@ -71,6 +92,15 @@ mod tests {
             ("podman import x.tar build", Some(Imported)),
             ("buildah bud -t x .", Some(Built)),
             ("buildah commit -q 1 localhost/x", Some(Built)),
+            (
+                "skopeo copy --src-tls-verify=false docker://h/x containers-storage:x",
+                Some(Pulled),
+            ),
+            (
+                "skopeo copy oci-archive:/x.tar:docker containers-storage:x",
+                Some(Loaded),
+            ),
+            ("skopeo copy", None),
             ("podman system service", None),
             ("podman tag pull load", None),
             ("podman --log-level pull", None),

@@ -71,7 +71,6 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
                 index(format!("image/{driver}"), Entries::Named(&["repositories.json"])),
                 index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
                 index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
-                index("tmp".to_owned(), Entries::Blobs),
             ];
             // A layer has files from when its device is mounted.
             if driver == Driver::Devicemapper.as_str() {

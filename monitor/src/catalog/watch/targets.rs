@@ -10,7 +10,7 @@ use super::super::describe::store_id;
 use super::super::layout::{self, Entries};
 use super::super::marks::StoreRoot;
 use super::super::{Catalog, Host, discover, leftovers};
-use crate::model::StoreId;
+use crate::model::{Engine, StoreId};
 
 /// A store to watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,12 +52,9 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
         .filter(|expected| known.iter().all(|(_, known)| known.path != expected.path))
         .collect();
     let known = known.into_iter().map(|(store, root)| {
-        let puts_aside = configured.is_empty() && root.engine.is_containers_storage();
+        let aside = aside(&root, configured.is_empty()).map(|place| (place, Entries::Blobs));
         let mut target = target(store, &root);
-        if puts_aside {
-            let blobs = (PathBuf::from(leftovers::BLOBS), Entries::Blobs);
-            target.directories.push(blobs);
-        }
+        target.directories.extend(aside);
         target
     });
     // Nobody can read what is not there.
@@ -66,6 +63,15 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
         ..target(store_id(root.driver, &root.path), &root)
     });
     known.chain(expected).collect()
+}
+
+/// Where a store's engine puts blobs aside; of a named store it is not known to be that one's, where many share the place.
+fn aside(root: &StoreRoot, is_discovery: bool) -> Option<PathBuf> {
+    match root.engine {
+        Engine::Docker => Some(root.path.join("tmp")),
+        Engine::ContainersStorage | Engine::CriO => is_discovery.then(|| PathBuf::from(leftovers::BLOBS)),
+        Engine::Containerd | Engine::BuildKit => None,
+    }
 }
 
 fn target(store: StoreId, root: &StoreRoot) -> Target {

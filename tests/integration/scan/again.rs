@@ -168,8 +168,10 @@ fn what_a_running_agent_scanned_is_not_opened_by_a_command() -> Result<()> {
     }
     let scene = scene()?;
     let agent = Agent::start(&scene, "agent", &[])?;
-    // The first round ends when all is scanned.
-    agent.wait_for_metric("layerwatch_knowledge_build_duration_seconds_count", 1.0)?;
+    // Ready is earlier: when the layers are known.
+    let left = "layerwatch_unscanned_layers";
+    let none = || agent.metric(left).filter(|left| *left < 0.5);
+    wait_until("all is scanned", Duration::from_mins(1), none)?;
     let state = scene.path().join("agent/state");
     let (layers, shown) = opened_with(&scene, &state, "beside")?;
     let shown: Value = serde_json::from_slice(&shown)?;

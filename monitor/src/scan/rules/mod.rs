@@ -7,6 +7,8 @@
 mod class;
 mod expression;
 mod hint;
+#[cfg(test)]
+mod labelled;
 mod lint;
 mod table;
 

@@ -36,7 +36,7 @@ fn findings(scanner: &Scanner, rule: &Rule, example: &Example) -> Vec<Finding> {
 }
 
 /// The built-in tables as they lie in the source tree.
-fn on_disk() -> RuleSet {
+pub(super) fn on_disk() -> RuleSet {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scan/rules/builtin");
     let files: Vec<String> = BUILTIN
         .iter()

@@ -81,7 +81,7 @@ pub enum RuleError {
         id: String,
         /// Why not.
         #[source]
-        source: Box<regex::Error>,
+        source: Box<regex_automata::meta::BuildError>,
     },
 }
 
@@ -254,7 +254,7 @@ impl RuleSet {
                 if is_own {
                     rule.regex.compile().map_err(|source| RuleError::Regex {
                         id: rule.id.to_string(),
-                        source: Box::new(source),
+                        source,
                     })?;
                 }
                 if !replaced && !unwanted {

@@ -50,10 +50,7 @@ impl Expression {
     /// The first match that begins at `at` or later; none too if the expression is too large, which `compile` tells
     /// beforehand.
     pub(in crate::scan) fn find(&self, haystack: &[u8], at: usize) -> Option<Place> {
-        let regex = self
-            .compiled
-            .get_or_init(|| build(&self.text).ok())
-            .as_ref()?;
+        let regex = self.compiled.get_or_init(|| build(&self.text).ok()).as_ref()?;
         let group = regex.group_info().to_index(PatternID::ZERO, SECRET)?;
         let mut captures = regex.create_captures();
         regex.search_captures(&Input::new(haystack).range(at..), &mut captures);

@@ -65,7 +65,10 @@ fn each_expression_compiles() {
 
 /// All that an attacker could want of an example: long runs of the characters that secrets are made of.
 fn secrets(rule: &Rule, example: &Example) -> Vec<String> {
-    let next = |last: &Place| rule.regex.find(&example.content, last.whole.end.max(last.whole.start + 1));
+    let next = |last: &Place| {
+        rule.regex
+            .find(&example.content, last.whole.end.max(last.whole.start + 1))
+    };
     let places = std::iter::successors(rule.regex.find(&example.content, 0), next);
     let mut secrets: Vec<String> = places
         .map(|place| String::from_utf8_lossy(&example.content[place.secret]).into_owned())

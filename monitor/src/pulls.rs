@@ -127,7 +127,7 @@ impl PullJoin {
 }
 
 fn is_same_process(one: &Sighting, other: &Sighting) -> bool {
-    (one.access.tgid, one.access.process_start_ns) == (other.access.tgid, other.access.process_start_ns)
+    one.access.process() == other.access.process()
 }
 
 /// The content that was not there before; absent where the store tells none of the sizes.

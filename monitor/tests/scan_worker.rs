@@ -193,7 +193,7 @@ async fn one_worker_answers_request_after_request() {
         field: field.to_owned(),
         name: name.to_owned(),
     };
-    assert_eq!(places, [&place("Env", "DB_PASSWORD"), &place("history", "2")]);
+    assert_eq!(places, [&place("Env", "DB_PASSWORD"), &place("history", "2 RUN")]);
     assert!(
         findings
             .iter()
@@ -278,7 +278,7 @@ async fn a_worker_that_hangs_is_ended_at_the_deadline() {
 async fn a_worker_that_lies_or_floods_is_not_believed() {
     let finding = |rule: &str, path: &str| {
         format!(
-            r#"{{"answer":"found","value":{{"rule":"{rule}","place":{{"file":{{"path":"{path}","line":1,"key":{{"dev":1,"ino":2}}}}}},"fingerprint":"0123456789abcdef01234567","excerpt":"x"}}}}"#
+            r#"{{"answer":"found","value":{{"rule":"{rule}","place":{{"file":{{"path":"{path}","line":1,"key":{{"dev":1,"ino":2}},"generation":3}}}},"fingerprint":"0123456789abcdef01234567","excerpt":"x"}}}}"#
         )
     };
     let done =

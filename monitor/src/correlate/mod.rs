@@ -6,6 +6,7 @@
 
 mod askers;
 mod attributed;
+mod holders;
 mod parking;
 mod repeats;
 mod settings;
@@ -19,7 +20,7 @@ use crate::counts::StageCounts;
 use crate::judge;
 use crate::knowledge::Knowledge;
 use crate::model::{
-    Access, Assessment, Attribution, Operation, Sanction, Severity, Sighting, Via, WatchMatch,
+    Access, Assessment, Attribution, Operation, ProcessKey, Sanction, Severity, Sighting, Via, WatchMatch,
 };
 pub use askers::Asker;
 use askers::Askers;
@@ -183,6 +184,21 @@ impl Correlator {
         out
     }
 
+    /// A process began another; whether that changes what will be said.
+    pub fn began(&mut self, parent: ProcessKey, child: ProcessKey) -> bool {
+        self.askers.began(parent, child)
+    }
+
+    /// A process ended; whether that changes what will be said.
+    pub fn ended(&mut self, process: ProcessKey) -> bool {
+        self.askers.ended(process)
+    }
+
+    /// Whether a process is known to have ended, although its access is told only now.
+    pub fn has_ended(&self, process: ProcessKey) -> bool {
+        self.askers.has_ended(process)
+    }
+
     /// Whether [`Correlator::tick`] would change anything.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.parking.is_due(now) || self.repeats.is_due(now)
@@ -243,6 +259,9 @@ impl Correlator {
             return Verdict::Filter("unknown-socket");
         };
         let sanction = judge::sanction(sighting, None, &self.knowledge);
+        if sanction == Some(Sanction::HostRoot) {
+            self.askers.note(socket, sighting, false);
+        }
         if let Some(sanction) = sanction.filter(|_| !self.verbose) {
             return Verdict::Filter(sanction.as_str());
         }
@@ -250,7 +269,7 @@ impl Correlator {
             if sighting.subject.uid == socket.owner_uid && sighting.actor.container.is_none() {
                 return Verdict::Filter("own-socket");
             }
-            self.askers.note(socket, sighting);
+            self.askers.note(socket, sighting, true);
             counts.asked += 1;
             if !self.verbose {
                 return Verdict::Filter("engine-socket");

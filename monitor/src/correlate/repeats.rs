@@ -38,10 +38,7 @@ impl RepeatKey {
         let layer = attribution.and_then(|found| found.layer.clone());
         // An export reads every file of a layer: that is one happening.
         let by_file = (is_sensitive(access, attribution) && asker.is_none()) || layer.is_none();
-        let process = ProcessKey {
-            tgid: whose.access.tgid,
-            start_ns: whose.access.process_start_ns,
-        };
+        let process = whose.access.process();
         // What a process holds open is told once for each, and hides nobody's next read.
         let listed = access.operation == Operation::OpenBeforeStart;
         Self {

@@ -149,10 +149,7 @@ impl Enricher {
 
 impl Actors for Enricher {
     fn actor(&mut self, access: &Access) -> Actor {
-        let key = ProcessKey {
-            tgid: Tgid(access.tgid.0),
-            start_ns: access.process_start_ns,
-        };
+        let key = access.process();
         if let Some(actor) = self.cache.get(key, access) {
             return actor;
         }

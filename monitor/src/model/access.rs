@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{DevIno, KernelDev, Tgid};
+use super::subject::ProcessKey;
 
 /// What was done.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -144,4 +145,14 @@ pub struct Access {
     pub outer_fsuid: Option<u32>,
     /// Who mounted that overlay.
     pub mounter_uid: Option<u32>,
+}
+
+impl Access {
+    /// The process.
+    pub fn process(&self) -> ProcessKey {
+        ProcessKey {
+            tgid: self.tgid,
+            start_ns: self.process_start_ns,
+        }
+    }
 }

@@ -22,7 +22,7 @@ use crate::decode::{BootClock, decode, decode_process};
 use crate::enrich::{Actors, Facts};
 use crate::judge;
 use crate::knowledge::Knowledge;
-use crate::model::{Access, Operation, Record, Sighting};
+use crate::model::{Access, Operation, ProcessChange, ProcessKey, Record, Sighting};
 use crate::pulls::PullSignal;
 use crate::recording::Recorder;
 
@@ -125,23 +125,56 @@ impl EventPlane {
             | Operation::Hold
             | Operation::OpenBeforeStart => {
                 self.counts.enrich.forwarded += 1;
+                let asker =
+                    (sighting.access.operation == Operation::Connect).then(|| sighting.access.process());
                 let correlated = self.correlator.submit(sighting, now, &mut self.counts);
+                if let Some(process) = asker.filter(|process| self.correlator.has_ended(*process)) {
+                    self.ended(process);
+                }
                 self.decide(correlated)
             }
         }
     }
 
-    /// Takes one frame of the ring of processes: who lives, for the accesses to come. A recording needs none of it, for
-    /// it has the facts behind each access.
+    /// Takes one frame of the ring of processes: who lives, for the accesses to come. A recording has the facts behind
+    /// each access, and of this only what becomes of those who asked an engine.
     pub fn handle_process(&mut self, frame: &[u8]) {
         self.counts.decode.received += 1;
         match decode_process(frame, &self.boot) {
-            Ok(event) if self.actors.learn(&event) => self.counts.decode.filter("process"),
-            Ok(_) => self.counts.decode.drop("process-table-full"),
+            Ok(event) => {
+                match event.change {
+                    ProcessChange::Fork => self.began(event.parent, event.process),
+                    ProcessChange::Exit => self.ended(event.process),
+                    ProcessChange::Exec(_) => {}
+                }
+                if self.actors.learn(&event) {
+                    self.counts.decode.filter("process");
+                } else {
+                    self.counts.decode.drop("process-table-full");
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, "process frame refused");
                 self.counts.decode.drop(error.as_str());
             }
+        }
+    }
+
+    /// A process began another.
+    pub(crate) fn began(&mut self, parent: ProcessKey, child: ProcessKey) {
+        if self.correlator.began(parent, child)
+            && let Some(recorder) = &mut self.recorder
+        {
+            recorder.began(parent, child);
+        }
+    }
+
+    /// A process ended.
+    pub(crate) fn ended(&mut self, process: ProcessKey) {
+        if self.correlator.ended(process)
+            && let Some(recorder) = &mut self.recorder
+        {
+            recorder.ended(process);
         }
     }
 

@@ -12,10 +12,10 @@ use crate::correlate::PlaneSettings;
 use crate::decode::BootClock;
 use crate::enrich::Facts;
 use crate::knowledge::Knowledge;
-use crate::model::Access;
+use crate::model::{Access, ProcessKey};
 
 /// Rises with each change of the lines.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The first line: what wrote the recording and under which conditions.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -69,6 +69,10 @@ pub(crate) enum Line {
         access: Box<Access>,
         facts: Box<Facts>,
     },
+    /// A process that may be connected to an engine began another.
+    Began { parent: ProcessKey, child: ProcessKey },
+    /// A process that may be connected to an engine ended.
+    Ended { process: ProcessKey },
     /// Time passed and something was due.
     Tick { now: Timestamp },
     /// The last: how many lines should have been before it and are not.

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::format::{Header, Line};
 use crate::enrich::Facts;
 use crate::knowledge::Knowledge;
-use crate::model::Access;
+use crate::model::{Access, ProcessKey};
 
 /// Why a recording could not be begun or ended.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +134,14 @@ impl Recorder {
             access: Box::new(access.clone()),
             facts: Box::new(facts.clone()),
         });
+    }
+
+    pub(crate) fn began(&mut self, parent: ProcessKey, child: ProcessKey) {
+        self.line(&Line::Began { parent, child });
+    }
+
+    pub(crate) fn ended(&mut self, process: ProcessKey) {
+        self.line(&Line::Ended { process });
     }
 
     pub(crate) fn tick(&mut self, now: Timestamp) {

@@ -130,6 +130,8 @@ impl<R: BufRead> Replay<R> {
             Line::Knowledge { .. }
             | Line::Frame { .. }
             | Line::OpenFile { .. }
+            | Line::Began { .. }
+            | Line::Ended { .. }
             | Line::Tick { .. }
             | Line::End { .. } => {
                 return Err(ReplayError::Misplaced { line: 1 });
@@ -172,6 +174,14 @@ impl<R: BufRead> Replay<R> {
                 self.plane.handle_as(&frame, now, facts.map(|facts| *facts))
             }
             Line::OpenFile { now, access, facts } => self.plane.handle_open_file(*access, now, Some(*facts)),
+            Line::Began { parent, child } => {
+                self.plane.began(parent, child);
+                Vec::new()
+            }
+            Line::Ended { process } => {
+                self.plane.ended(process);
+                Vec::new()
+            }
             Line::Tick { now } => self.plane.tick(now),
             Line::End { missing: 0 } => return Ok(false),
             Line::End { missing } => {

@@ -158,7 +158,7 @@ fn another_version_is_refused() {
         let mut line = serde_json::to_vec(&Line::Header(Box::new(other))).unwrap();
         line.push(b'\n');
         let message =
-            format!("the recording has format {format} and wire version {wire}, this agent reads 2 and 2");
+            format!("the recording has format {format} and wire version {wire}, this agent reads 3 and 2");
         check("version", |lines| lines[0] = line, &[], Some(&message));
     }
 }

@@ -2,6 +2,8 @@
 //! `--full`, a fifth in an ordinary run.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use layerwatch_tests::scene::Agent;
 use layerwatch_tests::{text_of, wait_until};
 
-use super::read_as_user;
+use super::{Reads, UNBOUNDED};
 use crate::agent::{Store, started};
 use crate::fixture::{detached, directory, emulated};
 
@@ -107,8 +109,9 @@ impl Books {
 /// A store with many findings, and an agent that watches it.
 struct Watched {
     _directory: tempfile::TempDir,
-    findings: Vec<PathBuf>,
-    motd: PathBuf,
+    /// Where the findings are, and an ordinary file.
+    keys: PathBuf,
+    findings: Vec<CString>,
     agent: Agent,
     before: Books,
 }
@@ -118,9 +121,14 @@ impl Watched {
         let directory = directory()?;
         let store = Store::write(&directory.path().join("store"))?;
         let count = findings();
-        let findings = store.with_keys(count)?;
-        let motd = store.diff(&store.lower).join("etc/motd");
-        std::fs::write(&motd, "welcome to this layer\n")?;
+        let name = |path: PathBuf| Ok(CString::new(path.file_name().context("a name")?.as_bytes())?);
+        let findings = store
+            .with_keys(count)?
+            .into_iter()
+            .map(name)
+            .collect::<Result<_>>()?;
+        let keys = store.diff(&store.upper).join("keys");
+        std::fs::write(keys.join("motd"), "welcome to this layer\n")?;
         let agent = started(&store, directory.path(), &["run"], &[])?;
         let found = u32::try_from(count + 4)?;
         agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", found.into())?;
@@ -129,11 +137,21 @@ impl Watched {
             .with_context(|| format!("{:?}", Books::of(&agent)))?;
         Ok(Self {
             _directory: directory,
+            keys,
             findings,
-            motd,
             agent,
             before,
         })
+    }
+
+    /// Reads of the store by so many threads, at most so many a second.
+    fn reads(&self, total: usize, threads: usize, per_second: u32) -> Reads<'_> {
+        Reads {
+            directory: &self.keys,
+            threads,
+            total,
+            per_second,
+        }
     }
 
     /// What came of so many opens, when all of it is counted and taken.
@@ -177,10 +195,12 @@ fn every_finding_among_a_million_opens_is_told_and_nothing_grows() -> Result<()>
     let opens = scaled(1_000_000);
     let watched = Watched::new()?;
     let peak = watched.peak_kib()?;
-    let took = read_as_user(opens, |number| match number % EVERY {
-        0 => &watched.findings[number / EVERY],
-        _ => &watched.motd,
-    })?;
+    let took = watched
+        .reads(opens, 4, UNBOUNDED)
+        .as_user(|number| match number % EVERY {
+            0 => &watched.findings[number / EVERY],
+            _ => c"motd",
+        })?;
     let books = watched.books(opens)?;
     let grown = watched.peak_kib()?.saturating_sub(peak);
     println!(
@@ -199,10 +219,16 @@ fn every_finding_among_a_million_opens_is_told_and_nothing_grows() -> Result<()>
 
 #[test]
 fn of_a_flood_of_finding_reads_each_is_told_or_counted() -> Result<()> {
-    let (reads, files) = (scaled(1_000_000), findings());
+    /// For ten seconds, where everything is asked for; reached where two processors have little else to do.
+    const PER_SECOND: u32 = 100_000;
+    /// More than the agent has, so that it gets no more than its share of the processors.
+    const THREADS: usize = 16;
+    let (reads, files) = (scaled(usize::try_from(10 * PER_SECOND)?), findings());
     let watched = Watched::new()?;
     let peak = watched.peak_kib()?;
-    let took = read_as_user(reads, |number| &watched.findings[number % files])?;
+    let took = watched
+        .reads(reads, THREADS, PER_SECOND)
+        .as_user(|number| &watched.findings[number % files])?;
     let books = watched.books(reads)?;
     let rate = f64::from(u32::try_from(reads)?) / took.as_secs_f64();
     let grown = watched.peak_kib()?.saturating_sub(peak);

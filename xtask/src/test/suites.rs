@@ -20,7 +20,7 @@ pub(super) struct Suite {
 }
 
 const UNIT: Suite = Suite {
-    selection: &["--workspace", "--lib", "--bins"],
+    selection: &["--workspace", "--lib", "--bins", "--test", "scan_worker"],
     root: false,
 };
 const INTEGRATION: Suite = Suite {
@@ -88,4 +88,42 @@ pub(super) fn command(context: &Context<'_>, suite: Suite) -> Result<Command> {
     }
     command.env("PATH", path).env("LAYERWATCH_SKIPS", &context.skips);
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A test binary that no suite names would be compiled by the lints and never run.
+    #[test]
+    fn each_test_binary_is_in_a_suite() {
+        let mut cargo = Command::new(env!("CARGO"));
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+        cargo.args([
+            "metadata",
+            "--no-deps",
+            "--format-version=1",
+            "--offline",
+            "--manifest-path",
+            manifest,
+        ]);
+        let metadata: serde_json::Value = serde_json::from_slice(&cargo.output().unwrap().stdout).unwrap();
+        let all: BTreeSet<&str> = metadata["packages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|package| package["targets"].as_array().unwrap())
+            .filter(|target| target["kind"][0] == "test")
+            .map(|target| target["name"].as_str().unwrap())
+            .collect();
+        let run: BTreeSet<&str> = [UNIT, INTEGRATION, KERNEL]
+            .iter()
+            .flat_map(|suite| suite.selection.windows(2))
+            .filter(|pair| pair[0] == "--test")
+            .map(|pair| pair[1])
+            .collect();
+        assert_eq!(run, all);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: each row is a connection and what the engine of `plane::frames` reads afterwards. Run by the unit tests.
 
-use super::Step::Access as Seen;
+use super::Step::{Access as Seen, Begins, Ends};
 use super::*;
 
 const DOCKERD: &str = "/usr/bin/dockerd";
@@ -35,12 +35,6 @@ fn what_an_engine_reads_for_somebody_is_theirs() {
     check("not asked", vec![reads(5, DOCKERD)], &[], &[AT_WORK]);
     check("asked alone", vec![asks(0, |_| {})], &[], &[ASKED]);
     check(
-        "asked long before",
-        vec![asks(0, |_| {}), reads(31, DOCKERD)],
-        &[],
-        &[ASKED, AT_WORK],
-    );
-    check(
         "asked after",
         vec![asks(6, |_| {}), reads(5, DOCKERD)],
         &[],
@@ -62,6 +56,85 @@ fn what_an_engine_reads_for_somebody_is_theirs() {
         vec![asks(0, |_| {}), reads(5, "/usr/bin/podman")],
         &[],
         &[ASKED, AT_WORK],
+    );
+}
+
+/// A connection of this process of uid 1000.
+fn client(pid: u32) -> Scene {
+    scene(|s| {
+        s.connects();
+        s.record.tgid = pid;
+    })
+}
+
+#[test]
+fn who_may_be_connected_still_answers() {
+    let root = || asks(40, |s| s.uid(0));
+    check(
+        "a slow export",
+        vec![Seen(client(7), 0), reads(600, DOCKERD)],
+        &[HAD_READ],
+        &[ASKED],
+    );
+    check(
+        "the client ended",
+        vec![Seen(client(7), 0), Ends(7), reads(31, DOCKERD)],
+        &[],
+        &[ASKED, AT_WORK],
+    );
+    check(
+        "it ended, and the engine reads at once",
+        vec![Seen(client(7), 0), Ends(7), reads(30, DOCKERD)],
+        &[HAD_READ],
+        &[ASKED],
+    );
+    check(
+        "its end was told before its connection",
+        vec![Ends(7), Seen(client(7), 0), reads(31, DOCKERD)],
+        &[],
+        &[ASKED, AT_WORK],
+    );
+    check(
+        "it left the connection to a child",
+        vec![
+            Seen(client(7), 0),
+            Begins(7, 8),
+            Ends(7),
+            reads(31, DOCKERD),
+            Ends(8),
+            reads(100, DOCKERD),
+        ],
+        &[HAD_READ],
+        &[ASKED, AT_WORK],
+    );
+    check(
+        "the same user asks another thing meanwhile",
+        vec![
+            Seen(client(7), 0),
+            Seen(client(9), 1),
+            Ends(9),
+            reads(100, DOCKERD),
+        ],
+        &[HAD_READ],
+        &[("engine-socket", 2)],
+    );
+    check(
+        "nobody knows of its end",
+        vec![Seen(client(7), 0), reads(3601, DOCKERD)],
+        &[],
+        &[ASKED, AT_WORK],
+    );
+    check(
+        "root asked since",
+        vec![Seen(client(7), 0), root(), reads(45, DOCKERD)],
+        &[],
+        &[ASKED, ("host-root", 1), AT_WORK],
+    );
+    check(
+        "root asked, and the export was seen already",
+        vec![Seen(client(7), 0), reads(20, DOCKERD), root(), reads(45, DOCKERD)],
+        &[HAD_READ],
+        &[ASKED, ("host-root", 1), ("repeat", 1)],
     );
 }
 

@@ -27,6 +27,10 @@ enum Step {
     OpenFile(Scene, i64),
     /// A newer snapshot: the scene's knowledge.
     Snapshot(Scene, i64),
+    /// The process of one id begins that of another.
+    Begins(u32, u32),
+    /// The process of that id ends.
+    Ends(u32),
     /// Time passes.
     Tick(i64),
 }
@@ -83,6 +87,13 @@ struct Played {
     recording: Vec<u8>,
 }
 
+/// What a scene says of the process with this id.
+fn process(pid: u32) -> ProcessKey {
+    let mut scene = Scene::new();
+    scene.record.tgid = pid;
+    scene.access().process()
+}
+
 fn play(settings: PlaneSettings, steps: Vec<Step>) -> Played {
     let script = Script::default();
     let actor = Arc::clone(&script.actor);
@@ -109,6 +120,14 @@ fn play(settings: PlaneSettings, steps: Vec<Step>) -> Played {
             Step::Bytes(bytes) => plane.handle(&bytes, after(0)),
             Step::Snapshot(scene, seconds) => {
                 plane.snapshot_changed(Arc::new(scene.knowledge()), after(seconds))
+            }
+            Step::Begins(parent, child) => {
+                plane.began(process(parent), process(child));
+                Vec::new()
+            }
+            Step::Ends(pid) => {
+                plane.ended(process(pid));
+                Vec::new()
             }
             Step::Tick(seconds) => plane.tick(after(seconds)),
         });

@@ -167,10 +167,21 @@ fn what_a_running_agent_scanned_is_not_opened_by_a_command() -> Result<()> {
         return Ok(());
     }
     let scene = scene()?;
-    let agent = Agent::start(&scene, "agent", &[])?;
-    // The first round ends when all is scanned.
-    agent.wait_for_metric("layerwatch_knowledge_build_duration_seconds_count", 1.0)?;
+    let image: Value = serde_json::from_str(&scene.store.run("podman", &["inspect", NAME])?)?;
+    let diff_ids: Vec<&str> = image[0]["RootFS"]["Layers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(diff_ids.len(), 2, "{image}");
+    let _agent = Agent::start(&scene, "agent", &[])?;
     let state = scene.path().join("agent/state");
+    // Knowledge is built before anything is scanned; a layer is done when its result is kept.
+    wait_until("both layers are scanned", Duration::from_mins(2), || {
+        let kept = String::from_utf8_lossy(&content(state.join("scans.redb")).ok()?).into_owned();
+        diff_ids.iter().all(|id| kept.contains(id)).then_some(())
+    })?;
     let (layers, shown) = opened_with(&scene, &state, "beside")?;
     let shown: Value = serde_json::from_slice(&shown)?;
     assert_eq!(

@@ -7,6 +7,7 @@
 mod agent;
 mod containerd;
 mod docker;
+mod pod;
 mod volume;
 
 use std::os::unix::fs::PermissionsExt;

@@ -82,7 +82,9 @@ impl Context {
 
 /// What decides who can read, as it is now.
 pub(super) fn surroundings(host: &Host, catalog: &Catalog) -> Surroundings {
-    Surroundings::look(host, catalog, &Processes::look(host))
+    let engines = crate::enrich::running_engines(&host.path("/proc"));
+    let roots: Vec<PathBuf> = engines.into_iter().map(|engine| engine.root).collect();
+    Surroundings::look(host, catalog, &Processes::look(host), &roots)
 }
 
 /// Problems as warnings.

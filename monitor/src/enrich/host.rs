@@ -73,10 +73,19 @@ pub fn engine_executables(host_root: &Path) -> Vec<DevIno> {
     keys.into_iter().collect()
 }
 
-/// The inodes of the engines that run as root of the host, wherever they are installed; `proc` is the host's.
+/// An engine that runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunningEngine {
+    /// Its executable.
+    pub exe: DevIno,
+    /// Its root, by its process.
+    pub root: PathBuf,
+}
+
+/// The engines that run as root of the host, wherever they are installed; `proc` is the host's.
 ///
 /// A name alone proves nothing, so the process must be root's own: another user can give any program any name.
-pub fn running_engines(proc: &Path) -> Vec<DevIno> {
+pub fn running_engines(proc: &Path) -> Vec<RunningEngine> {
     let host =
         std::fs::read_link(proc.join("1/ns/user")).or_else(|_| std::fs::read_link("/proc/self/ns/user"));
     let Ok(host) = host else { return Vec::new() };
@@ -92,10 +101,12 @@ pub fn running_engines(proc: &Path) -> Vec<DevIno> {
         let is_roots = real_uid(&process) == Some(0)
             && std::fs::read_link(process.join("ns/user")).is_ok_and(|namespace| namespace == host);
         let program = std::fs::metadata(process.join("exe")).ok()?;
-        (is_roots && is_roots_program(&program)).then(|| DevIno::of(&program))
+        (is_roots && is_roots_program(&program)).then(|| RunningEngine {
+            exe: DevIno::of(&program),
+            root: process.join("root"),
+        })
     };
-    let keys: BTreeSet<DevIno> = processes.take(MAX_PROCESSES).filter_map(engine).collect();
-    keys.into_iter().collect()
+    processes.take(MAX_PROCESSES).filter_map(engine).collect()
 }
 
 /// The first number of the line `Uid:` (`proc_pid_status(5)`).

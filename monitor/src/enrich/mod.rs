@@ -27,7 +27,7 @@ use crate::model::{Access, Actor, Process, ProcessChange, ProcessEvent, ProcessK
 use cache::Cache;
 use cgroups::Cgroups;
 pub use container::container_of;
-pub use host::{engine_executables, host_facts, running_engines};
+pub use host::{RunningEngine, engine_executables, host_facts, running_engines};
 pub use open_files::{Listing, OpenFile, open_files};
 use processes::Processes;
 use procfs::Procfs;

@@ -4,7 +4,7 @@
 //! and by the commands.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::bypasses::{self, Open};
 use super::gates::{self, shell_quoted};
@@ -63,15 +63,17 @@ struct Opening {
 }
 
 impl Surroundings {
-    /// Looks at a host.
-    pub fn look(host: &Host, catalog: &Catalog, processes: &Processes) -> Self {
+    /// Looks at a host; `engines` are the roots of the engines that run.
+    pub fn look(host: &Host, catalog: &Catalog, processes: &Processes, engines: &[PathBuf]) -> Self {
         let looker = Looker::new(host);
-        let engine_sockets = bypasses::engine_sockets(&looker);
+        let beside = bypasses::socket_host(host, engines).map(|host| Looker::new(&host));
+        let at_sockets = beside.as_ref().unwrap_or(&looker);
+        let engine_sockets = bypasses::engine_sockets(at_sockets);
         let roots = catalog.stores.iter().map(|store| store.root.as_path());
         Self {
             mounts: Mounts::look(&looker, processes, roots),
             people: People::read(host, &processes.users),
-            sockets: bypasses::sockets(&looker, &engine_sockets),
+            sockets: bypasses::sockets(at_sockets, &engine_sockets),
             engine_sockets,
             capabilities: bypasses::capabilities(&looker, processes),
             devices: bypasses::devices(&looker, &catalog.raw_devices),

@@ -225,11 +225,15 @@ impl Knowledge {
         self.scanned.contains(layer)
     }
 
+    /// The layers that can be scanned and have not been.
+    pub fn unscanned(&self) -> impl Iterator<Item = &Layer> {
+        let layers = self.parts.layers.iter();
+        layers.filter(|layer| layer.is_scannable() && !self.is_scanned(&layer.key))
+    }
+
     /// Whether each layer that can be scanned has been.
     pub fn is_complete(&self) -> bool {
-        let layers = self.parts.layers.iter();
-        let mut to_scan = layers.filter(|layer| layer.is_scannable());
-        to_scan.all(|layer| self.is_scanned(&layer.key))
+        self.unscanned().next().is_none()
     }
 
     /// Whether an executable is a container engine's.

@@ -218,8 +218,12 @@ pub struct Alert {
 pub enum ArrivalKind {
     /// From a registry: it came with the registry's digest.
     Pulled,
-    /// Built, loaded or imported here.
+    /// From an archive; where the store does not tell them apart, built or imported too.
     Loaded,
+    /// Built here.
+    Built,
+    /// Made of a tree of files.
+    Imported,
     /// The image was there and got another name.
     Tagged,
     /// The store does not tell.

@@ -14,7 +14,10 @@ pub(super) fn of(knowledge: &Knowledge) -> Inventory {
             .store(store)
             .map_or(Driver::Overlay, |store| store.driver.counted())
     };
-    let mut inventory = Inventory::default();
+    let mut inventory = Inventory {
+        unscanned: knowledge.unscanned().fold(0, |count, _| count + 1),
+        ..Inventory::default()
+    };
     for store in &parts.stores {
         *inventory.stores.entry(store.driver.counted()).or_default() += 1;
         *inventory.unlisted.entry(store.driver.counted()).or_default() += store.unlisted;

@@ -68,14 +68,17 @@ struct Running {
     looked: Instant,
     processes: Processes,
     engines: Vec<DevIno>,
+    engine_roots: Vec<PathBuf>,
 }
 
 impl Running {
     fn look(host: &Host) -> Self {
+        let engines = running_engines(&host.path("/proc"));
         Self {
             looked: Instant::now(),
             processes: Processes::look(host),
-            engines: running_engines(&host.path("/proc")),
+            engines: engines.iter().map(|engine| engine.exe).collect(),
+            engine_roots: engines.into_iter().map(|engine| engine.root).collect(),
         }
     }
 }
@@ -270,7 +273,8 @@ impl Survey {
         let kept = kept.filter(|running| running.looked.elapsed() < PROCESSES);
         let (knowledge, running) = tokio::task::spawn_blocking(move || {
             let running = kept.unwrap_or_else(|| Running::look(&host));
-            let surroundings = Surroundings::look(&host, &input.catalog, &running.processes);
+            let surroundings =
+                Surroundings::look(&host, &input.catalog, &running.processes, &running.engine_roots);
             let trust = TrustInputs::read(host.root());
             let mut engines = engine_executables(host.root());
             engines.extend(&running.engines);

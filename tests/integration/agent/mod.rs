@@ -12,6 +12,7 @@ mod docker;
 mod exposure;
 mod flow;
 mod metadata;
+mod podman;
 mod privileges;
 mod quiet;
 mod replayed;

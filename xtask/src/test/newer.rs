@@ -15,20 +15,49 @@ use crate::{files, say};
 const SUITE: &str = "trixie";
 
 /// The engines and the libraries that they are linked with.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 38] = [
+    "buildah",
+    "conmon",
     "containerd",
+    "crun",
     "docker-cli",
     "docker.io",
+    "golang-github-containers-common",
+    "golang-github-containers-image",
+    "libacl1",
+    "libassuan9",
+    "libattr1",
+    "libaudit1",
+    "libbsd0",
+    "libbz2-1.0",
     "libc6",
+    "libcap-ng0",
     "libcap2",
+    "libcrypt1",
+    "libgcc-s1",
+    "libglib2.0-0t64",
+    "libgpg-error0",
+    "libgpgme11t64",
+    "libmd0",
+    "libpam0g",
+    "libpcre2-8-0",
     "libseccomp2",
+    "libselinux1",
+    "libsemanage2",
+    "libsepol2",
+    "libsqlite3-0",
+    "libsubid5",
     "libsystemd0",
+    "libyajl2",
+    "netavark",
+    "podman",
     "runc",
     "tini",
+    "zlib1g",
 ];
 
 /// What gets a wrapper with this name and `-newer`.
-const PROGRAMS: [&str; 4] = ["containerd", "ctr", "docker", "dockerd"];
+const PROGRAMS: [&str; 6] = ["buildah", "containerd", "ctr", "docker", "dockerd", "podman"];
 
 const WRAPPER: &[u8] = include_bytes!("newer.sh");
 
@@ -40,10 +69,11 @@ pub(super) fn install(workspace: &Workspace) -> Result<()> {
     let wrappers = workspace.target.join("test/programs/bin");
     let root = workspace.target.join("test/newer");
     let stamp = root.join("unpacked");
-    if !stamp.exists() || files::read_text(&stamp)? != SUITE {
+    let made_of = format!("{SUITE} {}", PACKAGES.join(" "));
+    if !stamp.exists() || files::read_text(&stamp)? != made_of {
         say::progress(&format!("setup: unpacking engines of {SUITE}"));
         unpack(workspace, &root)?;
-        files::write(&stamp, SUITE.as_bytes())?;
+        files::write(&stamp, made_of.as_bytes())?;
     }
     for program in PROGRAMS {
         let wrapper = wrappers.join(format!("{program}-newer"));

@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub(super) use capabilities::capabilities;
 pub(super) use devices::devices;
-pub(super) use sockets::{engine_sockets, sockets};
+pub(super) use sockets::{engine_sockets, socket_host, sockets};
 
 use crate::model::text::printable;
 use crate::model::{Bypass, Gate, Means, Reader};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Open, bypass};
 use crate::bounded;
+use crate::catalog::Host;
 use crate::exposure::gates::shell_quoted;
 use crate::exposure::look::{Looker, Wanted};
 use crate::exposure::readers::readers_of;
@@ -27,6 +28,17 @@ const SOCKETS: &[&str] = &[
 const MAX_SOCKETS: usize = 64;
 /// The kernel's list of sockets on a host with very many.
 const UNIX_LIMIT: u64 = 32 << 20;
+
+/// Where sockets are looked for where the host's root as it is given has no `/run`: a pod is given the stores alone, for a
+/// mounted `/run` would let it connect. The root of the host's first process shows the sockets as well, and where nobody may
+/// look there, one of `engines`, which are the roots of running ones.
+pub(in crate::exposure) fn socket_host(host: &Host, engines: &[PathBuf]) -> Option<Host> {
+    if host.path("/run").exists() {
+        return None;
+    }
+    let mut roots = std::iter::once(host.path("/proc/1/root")).chain(engines.iter().cloned());
+    roots.find(|root| root.join("run").exists()).map(Host::new)
+}
 
 /// The sockets at which engines serve.
 pub(in crate::exposure) fn engine_sockets(looker: &Looker) -> Vec<EngineSocket> {

@@ -64,7 +64,7 @@ const MASKED: [Entry; 5] = [
 ];
 
 fn of_path(host: &Host, path: &Path) -> Exposure {
-    let around = Surroundings::look(host, &Catalog::default(), &Processes::default());
+    let around = Surroundings::look(host, &Catalog::default(), &Processes::default(), &[]);
     around.of(path, Whose::default())
 }
 

@@ -23,6 +23,8 @@ pub struct Inventory {
     pub layers: BTreeMap<Driver, u64>,
     /// Layers' directories that no index names, by their store's driver.
     pub unlisted: BTreeMap<Driver, u64>,
+    /// Layers that can be scanned and have not been yet.
+    pub unscanned: u64,
     /// Findings by severity.
     pub findings: BTreeMap<Severity, u64>,
     /// Findings that somebody besides root and the owner can read now, by severity.
@@ -37,6 +39,7 @@ pub(super) struct KnowledgeMetrics {
     images: Family<One<Driver>, IntGauge>,
     layers: Family<One<Driver>, IntGauge>,
     unlisted: Family<One<Driver>, IntGauge>,
+    unscanned: IntGauge,
     findings: Family<One<Severity>, IntGauge>,
     exposed: Family<One<Severity>, IntGauge>,
     provenance: Family<One<Provenance>, IntGauge>,
@@ -48,6 +51,7 @@ pub(super) struct KnowledgeMetrics {
 impl KnowledgeMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let duration = "layerwatch_knowledge_build_duration_seconds";
+        let unscanned = "layerwatch_unscanned_layers";
         let success = "layerwatch_knowledge_last_success_timestamp_seconds";
         Ok(Self {
             stores: gauges(
@@ -62,6 +66,11 @@ impl KnowledgeMetrics {
                 "layerwatch_unlisted_layers",
                 "Layers' directories that no index names: build caches, layers being written, leftovers.",
                 UNLISTED.iter().copied().map(One),
+            )?,
+            unscanned: register(
+                registry,
+                unscanned,
+                IntGauge::new(unscanned, "Layers that can be scanned and have not been yet."),
             )?,
             findings: gauges(
                 registry,
@@ -107,6 +116,8 @@ impl KnowledgeMetrics {
         set_all(&self.images, &inventory.images);
         set_all(&self.layers, &inventory.layers);
         set_all(&self.unlisted, &inventory.unlisted);
+        self.unscanned
+            .set(i64::try_from(inventory.unscanned).unwrap_or(i64::MAX));
         set_all(&self.findings, &inventory.findings);
         set_all(&self.exposed, &inventory.exposed);
         set_all(&self.provenance, &inventory.provenance);

@@ -103,6 +103,7 @@ fn an_event_changes_its_own_series() {
     metrics.config_loaded(Some("2026-01-02T03:04:05.5Z".parse().unwrap()));
     let inventory = Inventory {
         stores: [(crate::model::Driver::Overlay, 2)].into(),
+        unscanned: 3,
         provenance: [(crate::model::Provenance::Violates, 1)].into(),
         ..Inventory::default()
     };
@@ -132,6 +133,7 @@ fn an_event_changes_its_own_series() {
         ("layerwatch_probe_attached{hook=\"rename\"}", 1.0),
         ("layerwatch_tier_info{tier=\"B\"}", 1.0),
         ("layerwatch_stores{driver=\"overlay\"}", 2.0),
+        ("layerwatch_unscanned_layers", 3.0),
         ("layerwatch_stores{driver=\"overlay2\"}", 0.0),
         ("layerwatch_image_names{provenance=\"violates\"}", 1.0),
         (

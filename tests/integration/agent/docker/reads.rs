@@ -1,7 +1,7 @@
 //! Reads of files in Docker's layers: whose they are, and which of them are fine.
 
 use anyhow::{Context, Result};
-use layerwatch_tests::scene::{Agent, Docker, KEY, REMAPPED, cat_as};
+use layerwatch_tests::scene::{Agent, Docker, KEY, REMAPPED, Scene, cat_as};
 use layerwatch_tests::wait_until;
 use serde_json::{Value, json};
 
@@ -171,16 +171,25 @@ fn what_the_daemon_reads_for_a_user_is_the_users() -> Result<()> {
         return Ok(());
     }
     let (scene, docker, name, agent) = watched(true, &[])?;
+    asks(&scene, &docker, &name, &agent).context("on the host")?;
+    drop(agent);
+    // The pod is given no socket, and sees by the host's first process who connects.
+    let agent = Agent::start_in_a_pod(&scene, &docker.root())?;
+    agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
+    asks(&scene, &docker, &name, &agent).context("in a pod")
+}
+
+/// Root's own export is nothing; a user's is theirs.
+fn asks(scene: &Scene, docker: &Docker, name: &str, agent: &Agent) -> Result<()> {
     // The daemon is known as an engine, and its socket as one, from the agent's look at the processes on.
-    judged_after(&agent, jiff::Timestamp::now())?;
-    // Root's own export is nothing; a user's is theirs.
+    judged_after(agent, jiff::Timestamp::now())?;
     let export = scene.path().join("export.tar").display().to_string();
-    docker.run(&["image", "save", "--output", &export, &name])?;
+    docker.run(&["image", "save", "--output", &export, name])?;
     docker.run_as(NOBODY, &["version"])?;
     let asked = "layerwatch_engine_connects_total";
     agent.wait_for_metric(asked, 1.0)?;
     assert_eq!(agent.of_kind("alert")?, Vec::<Value>::new());
-    let saved = docker.run_as(NOBODY, &["image", "save", &name])?;
+    let saved = docker.run_as(NOBODY, &["image", "save", name])?;
     assert!(saved.len() > 1024, "the export has {} bytes", saved.len());
     let alert = agent.wait_for("alert", 1)?.remove(0);
     let found = json!({

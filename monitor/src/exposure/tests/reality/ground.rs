@@ -106,7 +106,7 @@ impl Ground {
             ..Catalog::default()
         };
         let host = Host::new(self.directory.path());
-        let around = Surroundings::look(&host, &catalog, processes);
+        let around = Surroundings::look(&host, &catalog, processes, &[]);
         let whose = Whose {
             store: Some(&store),
             in_layer: None,

@@ -3,6 +3,8 @@
 //! Invariant: pure and bounded; a pull is reported whether or not a sign of it was seen, and a sign is only taken for
 //! the store and the time it belongs to. Called by the knowledge plane.
 
+mod verb;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
@@ -71,9 +73,17 @@ impl PullJoin {
             .zip(first)
             .map(|(last, first)| last.access.time.duration_since(first));
         let image = &arrival.image;
+        let kind = match arrival.kind {
+            // A name alone tells little.
+            ArrivalKind::Unknown | ArrivalKind::Loaded => {
+                committer.and_then(|one| verb::of(&one.actor.process, knowledge))
+            }
+            ArrivalKind::Pulled | ArrivalKind::Built | ArrivalKind::Imported | ArrivalKind::Tagged => None,
+        };
+        let kind = kind.unwrap_or(arrival.kind);
         let report = PullReport {
             time: arrival.time,
-            arrival: arrival.kind,
+            arrival: kind,
             store: image.store.clone(),
             image: image_report(image),
             names: image
@@ -84,7 +94,7 @@ impl PullJoin {
             layers: knowledge.layer_reports(image),
             new_layers: u64::try_from(arrival.new_layers.len()).unwrap_or(u64::MAX),
             new_bytes: new_bytes(arrival, knowledge),
-            registry: registry(arrival),
+            registry: registry(image, kind),
             took_ms: took.and_then(|took| u64::try_from(took.as_millis()).ok()),
             process: committer.map(|sighting| process_report(&sighting.actor)),
             subject: committer.map(|sighting| subject_report(&sighting.subject)),
@@ -143,12 +153,8 @@ fn new_bytes(arrival: &Arrival, knowledge: &Knowledge) -> Option<u64> {
 }
 
 /// What stands before the first slash of the name of a pulled image: where it came from, as far as the store tells.
-fn registry(arrival: &Arrival) -> Option<String> {
-    let name = arrival
-        .image
-        .names
-        .first()
-        .filter(|_| arrival.kind == ArrivalKind::Pulled)?;
+fn registry(image: &Image, kind: ArrivalKind) -> Option<String> {
+    let name = image.names.first().filter(|_| kind == ArrivalKind::Pulled)?;
     let (host, _) = name.split_once('/')?;
     Some(text::printable(host.as_bytes()).to_string())
 }

@@ -8,6 +8,7 @@ use layerwatch_ebpf::{InodeKey, Offsets, hooks, kinds};
 use super::calls::{EXECUTES, RECEIVES, SOCKETCALL};
 use super::fields::{Direct, Load, Probe, offset};
 use super::maps::{count, counters, may_be_watched};
+use super::stretch::Fields;
 use super::{device, overlay, places, report, task};
 
 /// Most descriptors that are looked at.
@@ -54,14 +55,11 @@ unsafe fn may_be_of_interest(file: *const u8) -> bool {
     // SAFETY: every load is fault-safe.
     unsafe {
         let inode = Probe::pointer(file, offset!(file_inode));
-        let sb = Probe::pointer(inode, offset!(inode_sb));
-        let magic = Probe::load::<u64>(sb, offset!(sb_magic));
-        let ino = Probe::load(inode, offset!(inode_ino));
-        magic == overlay::MAGIC
-            || may_be_watched(InodeKey::new(
-                device::device_of_kind::<Probe>(inode, sb, magic),
-                ino,
-            ))
+        let (ino, sb) = Probe::fields(inode, offset!(inode_sb), |inode| {
+            (inode.get(offset!(inode_ino)), inode.pointer(offset!(inode_sb)))
+        });
+        let (magic, dev) = device::kind_and_device::<Probe>(inode, sb);
+        magic == overlay::MAGIC || may_be_watched(InodeKey::new(dev, ino))
     }
 }
 

@@ -19,21 +19,23 @@ const SUBVOLUME_ROOT: u64 = 256;
 #[inline(always)]
 pub(super) unsafe fn device<L: Load>(inode: *const u8, sb: *const u8) -> u32 {
     // SAFETY: the caller's.
-    unsafe { device_of_kind::<L>(inode, sb, L::load(sb, offset!(sb_magic))) }
+    unsafe { kind_and_device::<L>(inode, sb).1 }
 }
 
-/// The same where the superblock's magic number has been read.
+/// The same, behind the superblock's magic number.
 ///
 /// # Safety
 /// As for [`device`].
 #[inline(always)]
-pub(super) unsafe fn device_of_kind<L: Load>(inode: *const u8, sb: *const u8, magic: u64) -> u32 {
+pub(super) unsafe fn kind_and_device<L: Load>(inode: *const u8, sb: *const u8) -> (u64, u32) {
     // SAFETY: the caller's.
     unsafe {
+        let magic = L::load::<u64>(sb, offset!(sb_magic));
+        let dev = L::load(sb, offset!(sb_dev));
         if magic == BTRFS {
-            return of_subvolume(inode, L::load(sb, offset!(sb_dev)));
+            return (magic, of_subvolume(inode, dev));
         }
-        L::load(sb, offset!(sb_dev))
+        (magic, dev)
     }
 }
 

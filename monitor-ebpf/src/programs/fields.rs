@@ -9,6 +9,8 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use bytemuck::Zeroable;
 use layerwatch_ebpf::Offsets;
 
+use super::stretch::{Copied, Fields, InPlace, copied};
+
 /// Set by the agent before load.
 #[unsafe(no_mangle)]
 pub(super) static OFFSETS: Offsets = unsafe {
@@ -81,6 +83,11 @@ pub(super) fn scalar(pointer: *const u8) -> u64 {
 
 /// A way to read kernel memory.
 pub(super) trait Load {
+    /// Fields of a structure, of which a few words were read together where that pays.
+    type Fields<'w>: Fields;
+    /// Whether they were: then a field that is not needed costs nothing.
+    const COPIES: bool;
+
     /// The value at `base + offset`; zero where it cannot be read.
     ///
     /// # Safety
@@ -96,12 +103,21 @@ pub(super) trait Load {
         // SAFETY: the caller's.
         unsafe { Self::load::<u64>(base, offset) as *const u8 }
     }
+
+    /// A structure of which several fields are wanted, most of them within four words from `from` on.
+    ///
+    /// # Safety
+    /// As for [`Load::load`].
+    unsafe fn fields<R>(base: *const u8, from: u32, take: impl FnOnce(&Self::Fields<'_>) -> R) -> R;
 }
 
 /// Loads the verifier has types for.
 pub(super) enum Direct {}
 
 impl Load for Direct {
+    type Fields<'w> = InPlace;
+    const COPIES: bool = false;
+
     #[inline(always)]
     unsafe fn load<T: Copy + Zeroable>(base: *const u8, offset: u32) -> T {
         // SAFETY: the verifier checks base and offset, and a fault reads zero.
@@ -113,12 +129,20 @@ impl Load for Direct {
         // SAFETY: as above; loaded as a pointer so that the verifier keeps its type.
         unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<*const u8>()) }
     }
+
+    #[inline(always)]
+    unsafe fn fields<R>(base: *const u8, _: u32, take: impl FnOnce(&Self::Fields<'_>) -> R) -> R {
+        take(&InPlace(base))
+    }
 }
 
 /// Loads through the kernel's fault-safe copy.
 pub(super) enum Probe {}
 
 impl Load for Probe {
+    type Fields<'w> = Copied<'w>;
+    const COPIES: bool = true;
+
     #[inline(always)]
     unsafe fn load<T: Copy + Zeroable>(base: *const u8, offset: u32) -> T {
         let mut value = MaybeUninit::<T>::zeroed();
@@ -131,5 +155,11 @@ impl Load for Probe {
             );
             value.assume_init()
         }
+    }
+
+    #[inline(always)]
+    unsafe fn fields<R>(base: *const u8, from: u32, take: impl FnOnce(&Self::Fields<'_>) -> R) -> R {
+        // SAFETY: every address may be copied.
+        unsafe { copied(base, from, take) }
     }
 }

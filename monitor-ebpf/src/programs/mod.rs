@@ -26,6 +26,7 @@ mod process;
 mod program;
 mod program_path;
 mod report;
+mod stretch;
 mod syscall;
 mod task;
 mod uring;

@@ -33,8 +33,9 @@ pub(super) struct Opened {
     pub(super) result: i32,
     /// `struct file`.
     pub(super) file: *const u8,
-    /// The inode with the bytes.
+    /// The inode with the bytes, and its number.
     pub(super) inode: *const u8,
+    pub(super) ino: u64,
     /// That inode's superblock, its magic number, and the device it is known by.
     pub(super) sb: *const u8,
     pub(super) magic: u64,
@@ -43,14 +44,10 @@ pub(super) struct Opened {
     pub(super) dentry: *const u8,
 }
 
-/// Whether the inode is a block device's node.
-///
-/// # Safety
-/// `inode` is an inode that `L` can read.
+/// Whether the mode is that of a block device's node.
 #[inline(always)]
-pub(super) unsafe fn is_block_device<L: Load>(inode: *const u8) -> bool {
-    // SAFETY: the caller's.
-    unsafe { L::load::<u16>(inode, offset!(inode_mode)) & S_IFMT == S_IFBLK }
+pub(super) fn is_block_device(mode: u16) -> bool {
+    mode & S_IFMT == S_IFBLK
 }
 
 /// The device behind a block device's node.
@@ -88,7 +85,7 @@ pub(super) unsafe fn judge<L: Load>(opened: &Opened, is_block_device: bool) -> J
         let key = if is_block_device {
             block_device::<L>(opened.inode)
         } else {
-            InodeKey::new(opened.dev, L::load(opened.inode, offset!(inode_ino)))
+            InodeKey::new(opened.dev, opened.ino)
         };
         if may_be_watched(key) {
             if let Some(watch) = SENSITIVE.get_ptr(&key) {

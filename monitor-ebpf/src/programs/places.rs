@@ -11,6 +11,7 @@ use super::maps::{
     Outer, ROOTS, count, counters, may_be_watched, may_be_watched_device, may_be_watched_number,
 };
 use super::open::{self, Judged, Opened};
+use super::stretch::Fields;
 use super::{device, overlay, report};
 
 /// `MAY_READ`, include/linux/fs.h: what `file_permission` is asked for.
@@ -26,16 +27,33 @@ pub(super) unsafe fn opened<L: Load>(file: *const u8, result: i32) -> Judged {
     unsafe {
         // Most opens end before the first look into a map but one: what is not needed for that is read later.
         let inode = L::pointer(file, offset!(file_inode));
-        let sb = L::pointer(inode, offset!(inode_sb));
-        let magic = L::load::<u64>(sb, offset!(sb_magic));
-        let dev = device::device_of_kind::<L>(inode, sb, magic);
+        let (sb, mode, copied) = L::fields(inode, offset!(inode_sb), |inode| {
+            let ino = if L::COPIES {
+                inode.get(offset!(inode_ino))
+            } else {
+                0
+            };
+            (
+                inode.pointer(offset!(inode_sb)),
+                inode.get(offset!(inode_mode)),
+                ino,
+            )
+        });
+        let ino = || {
+            if L::COPIES {
+                copied
+            } else {
+                L::load(inode, offset!(inode_ino))
+            }
+        };
+        let (magic, dev) = device::kind_and_device::<L>(inode, sb);
         if magic == overlay::MAGIC && overlay::hides_who_asks::<L>(sb) {
             // An overlay below an overlay opens its files too: the outermost is who asked.
             if !overlay::is_backing::<L>(file, sb, L::pointer(file, offset!(file_path_dentry))) {
-                overlay::remember_outer(dev, L::load(inode, offset!(inode_ino)));
+                overlay::remember_outer(dev, ino());
             }
         }
-        let is_block_device = open::is_block_device::<L>(inode);
+        let is_block_device = open::is_block_device(mode);
         if !is_block_device && !may_be_watched_device(dev) {
             return Judged::Done;
         }
@@ -48,6 +66,7 @@ pub(super) unsafe fn opened<L: Load>(file: *const u8, result: i32) -> Judged {
             result,
             file,
             inode,
+            ino: ino(),
             sb,
             magic,
             dev,
@@ -124,10 +143,8 @@ pub(super) unsafe fn used<L: Load>(place: u16, kind: u16, file: *const u8, resol
         if !may_be && !resolves {
             return;
         }
-        let sb = L::pointer(inode, offset!(inode_sb));
-        let magic = L::load::<u64>(sb, offset!(sb_magic));
-        let device = || device::device_of_kind::<L>(inode, sb, magic);
-        if (may_be && may_be_watched(InodeKey::new(device(), ino))) || (resolves && magic == overlay::MAGIC) {
+        let (magic, dev) = device::kind_and_device::<L>(inode, L::pointer(inode, offset!(inode_sb)));
+        if (may_be && may_be_watched(InodeKey::new(dev, ino))) || (resolves && magic == overlay::MAGIC) {
             report::used(scalar(file), place, kind);
         }
     }

@@ -68,7 +68,9 @@ extern "C" fn layerwatch_report(file: u64, what: u64, directory: u64, watch: u64
             }
         } else if what.flags & flags::BY_DIRECTORY != 0 {
             found.key.ino = directory;
-        } else if what.kind == kinds::OPEN_DEVICE && open::is_block_device::<Probe>(found.inode) {
+        } else if what.kind == kinds::OPEN_DEVICE
+            && open::is_block_device(Probe::load(found.inode, offset!(inode_mode)))
+        {
             found.key = open::block_device::<Probe>(found.inode);
         }
         if backing && found.outer.present == 0 {

@@ -11,6 +11,7 @@ use super::calls::{CONNECTS, MAPS, OPENS, RECEIVES, TAKES, class};
 use super::fields::{Direct, Load, Probe, offset};
 use super::maps::{count, counters, may_be_watched_device};
 use super::open::{self, Judged, Opened};
+use super::stretch::Fields;
 use super::{connect, descriptors, device, diagnose, overlay, places, task};
 
 /// `sys_exit(struct pt_regs *regs, long ret)`.
@@ -92,24 +93,19 @@ pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
         let Some(file) = task::file_of(descriptor) else {
             return unreadable(place);
         };
-        let mut inode = Probe::pointer(file, offset!(file_inode));
-        let mut sb = Probe::pointer(inode, offset!(inode_sb));
-        let mut magic = Probe::load::<u64>(sb, offset!(sb_magic));
+        let mut inode = inode(Probe::pointer(file, offset!(file_inode)));
         let mut behind = core::ptr::null();
-        let backing = magic == overlay::MAGIC;
+        let backing = inode.magic == overlay::MAGIC;
         if backing {
-            let real = overlay::real(inode);
+            let real = overlay::real(inode.at);
             if real.inode.is_null() {
                 return unreadable(place);
             }
-            inode = real.inode;
+            inode = self::inode(real.inode);
             behind = real.dentry;
-            sb = Probe::pointer(inode, offset!(inode_sb));
-            magic = Probe::load::<u64>(sb, offset!(sb_magic));
         }
-        let dev = device::device_of_kind::<Probe>(inode, sb, magic);
-        let is_block_device = open::is_block_device::<Probe>(inode);
-        if !is_block_device && !may_be_watched_device(dev) {
+        let is_block_device = open::is_block_device(inode.mode);
+        if !is_block_device && !may_be_watched_device(inode.dev) {
             return Judged::Done;
         }
         let opened = Opened {
@@ -118,10 +114,11 @@ pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
             backing,
             result: 0,
             file,
-            inode,
-            sb,
-            magic,
-            dev,
+            inode: inode.at,
+            ino: inode.ino,
+            sb: inode.sb,
+            magic: inode.magic,
+            dev: inode.dev,
             dentry: if backing {
                 behind
             } else {
@@ -129,6 +126,42 @@ pub(super) unsafe fn opened(descriptor: u64, place: u16) -> Judged {
             },
         };
         open::judge::<Probe>(&opened, is_block_device)
+    }
+}
+
+/// What an open is judged by.
+#[derive(Clone, Copy)]
+struct Inode {
+    at: *const u8,
+    ino: u64,
+    mode: u16,
+    sb: *const u8,
+    magic: u64,
+    dev: u32,
+}
+
+/// # Safety
+/// Every load is fault-safe.
+#[inline(always)]
+unsafe fn inode(at: *const u8) -> Inode {
+    // SAFETY: the caller's.
+    unsafe {
+        let (ino, mode, sb) = Probe::fields(at, offset!(inode_sb), |inode| {
+            (
+                inode.get(offset!(inode_ino)),
+                inode.get(offset!(inode_mode)),
+                inode.pointer(offset!(inode_sb)),
+            )
+        });
+        let (magic, dev) = device::kind_and_device::<Probe>(at, sb);
+        Inode {
+            at,
+            ino,
+            mode,
+            sb,
+            magic,
+            dev,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use layerwatch_ebpf::{InodeKey, Watch};
 
 use super::fields::{Load, offset};
 use super::maps::{ROOTS, may_be_watched};
+use super::stretch::Fields;
 
 /// Most directories between a file and a watched one. Deeper files are counted as `walk_truncated`.
 const LIMIT: u32 = 48;
@@ -49,16 +50,22 @@ pub(super) unsafe fn to_watched_directory<L: Load>(start: *const u8, dev: u32, t
         },
     };
     let mut dentry = start;
+    // SAFETY: dentries are freed by RCU, and the program runs inside a read-side section; loads survive faults.
+    let mut parent = unsafe { L::pointer(dentry, offset!(dentry_parent)) };
     for depth in 0..LIMIT {
-        // SAFETY: dentries are freed by RCU, and the program runs inside a read-side section; loads survive faults.
-        let (parent, ino) = unsafe {
-            let parent = L::pointer(dentry, offset!(dentry_parent));
-            let inode = L::pointer(parent, offset!(dentry_inode));
+        // SAFETY: as above.
+        let (above, ino) = unsafe {
+            let (above, inode) = L::fields(parent, offset!(dentry_parent), |parent| {
+                (
+                    parent.pointer(offset!(dentry_parent)),
+                    parent.pointer(offset!(dentry_inode)),
+                )
+            });
             if parent == dentry || inode.is_null() {
                 walk.end = End::Root;
                 return walk;
             }
-            (parent, L::load::<u64>(inode, offset!(inode_ino)))
+            (above, L::load::<u64>(inode, offset!(inode_ino)))
         };
         let key = InodeKey::new(dev, ino);
         if may_be_watched(key)
@@ -76,6 +83,7 @@ pub(super) unsafe fn to_watched_directory<L: Load>(start: *const u8, dev: u32, t
             return walk;
         }
         dentry = parent;
+        parent = above;
     }
     walk
 }

@@ -253,10 +253,19 @@ impl Tracer {
         let mut watched = maps.applied().clone();
         watched.files.insert(canary.key(), watch_flags::CANARY);
         maps.apply(&watched)?;
+        let before = opens_refused(maps)?;
         let (opened, begun) = (Instant::now(), since_boot());
         canary.open().map_err(KernelError::CanaryOpen)?;
         while let Some(left) = CANARY_DEADLINE.checked_sub(opened.elapsed()) {
-            let Some(frame) = ring.peek(left) else { continue };
+            let Some(frame) = ring.peek(left) else {
+                // What an agent before this one left may fill the ring. To throw it away for that would lose all of it, and
+                // the count of what was lost: that the hook fires is told by the counter, and looked at again each minute.
+                if self.ebpf.is_none() && opens_refused(maps)? > before {
+                    ring.rewind();
+                    return Ok(opened.elapsed());
+                }
+                continue;
+            };
             let record = bytemuck::try_pod_read_unaligned::<Record>(&frame).ok();
             let record = record.ok_or(KernelError::CanaryUnseen)?;
             // Before it may lie what happened while no agent ran, canaries of others included.
@@ -404,4 +413,11 @@ fn ring_of(
         return Err(KernelError::Absent(name));
     };
     Ring::new(map, size).map_err(|source| KernelError::Ring { ring: name, source })
+}
+
+/// How many opens on a watch found no room in the ring.
+fn opens_refused(maps: &WatchMaps) -> Result<u64, KernelError> {
+    let counters = maps.counters()?;
+    let opens = counters.iter().find(|place| place.number == hooks::OPEN);
+    Ok(opens.map_or(0, |place| place.counters.ring_full))
 }

@@ -18,20 +18,20 @@ use rustix::process::Uid;
 use crate::fixture::{Layer, USER};
 
 /// What is read, and how: by a name below an open directory, so that the way there costs nothing.
-struct Reads<'a> {
-    directory: &'a Path,
-    threads: usize,
-    total: usize,
+pub(crate) struct Reads<'a> {
+    pub(crate) directory: &'a Path,
+    pub(crate) threads: usize,
+    pub(crate) total: usize,
     /// Not more a second than this.
-    per_second: u32,
+    pub(crate) per_second: u32,
 }
 
 /// As fast as it goes.
-const UNBOUNDED: u32 = u32::MAX;
+pub(crate) const UNBOUNDED: u32 = u32::MAX;
 
 impl Reads<'_> {
     /// Opens and reads so many files as the user, in threads that share the work; how long it took.
-    fn as_user<'n>(&self, name: impl Fn(usize) -> &'n CStr + Sync) -> Result<Duration> {
+    pub(crate) fn as_user<'n>(&self, name: impl Fn(usize) -> &'n CStr + Sync) -> Result<Duration> {
         let directory = File::open(self.directory).context("open the directory")?;
         let begun = Instant::now();
         let work = |first: usize| {

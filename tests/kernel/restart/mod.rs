@@ -3,6 +3,7 @@
 //!
 //! Each test has a BPF file system of its own, so that pins of tests that run side by side stay apart.
 
+mod between;
 mod unit;
 
 use std::collections::BTreeSet;

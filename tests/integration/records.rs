@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use layerwatch::model::{
-    AccessReport, Alert, AlertKind, ArrivalKind, Bypass, Category, Cause, Confidence, ContainerReport,
-    Digest, Engine, ExposedReport, Exposure, FindingReport, Fingerprint, Gate, Grade, ImageId, ImageReport,
-    LayerId, LayerReport, Means, Operation, ProcessReport, Provenance, PullReport, Reader, Record,
-    RecordKind, RuleId, Sanction, Severity, StateReport, StoreId, SubjectReport, TrustReport, Via,
+    AccessReport, Alert, AlertKind, ArrivalKind, AskedReport, Bypass, Category, Cause, Confidence,
+    ContainerReport, Digest, Engine, ExposedReport, Exposure, FindingReport, Fingerprint, Gate, Grade,
+    ImageId, ImageReport, LayerId, LayerReport, Means, Operation, ProcessReport, Provenance, PullReport,
+    Reader, Record, RecordKind, RuleId, Sanction, Severity, StateReport, StoreId, SubjectReport, TrustReport,
+    Via,
 };
 use layerwatch_tests::root;
 use serde_json::Value;
@@ -216,6 +217,13 @@ fn pull() -> PullReport {
         process: Some(process()),
         subject: Some(subject()),
         container: Some(container()),
+        asked_by: Some(AskedReport {
+            socket: "/run/docker.sock".to_owned(),
+            process: process(),
+            subject: subject(),
+            container: None,
+            others: 0,
+        }),
         trust: trust(),
     }
 }

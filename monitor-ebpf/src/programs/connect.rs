@@ -7,7 +7,7 @@ use layerwatch_ebpf::{InodeKey, Offsets, Watch, hooks, kinds};
 
 use super::device;
 use super::emit::{self, Match};
-use super::fields::{Load, Probe, offset};
+use super::fields::{Load, Probe, offset, scalar};
 use super::maps::{Outer, SOCKETS, count, counters};
 
 /// `AF_UNIX`, include/linux/socket.h.
@@ -68,6 +68,22 @@ pub(super) unsafe fn connected(listener: *const u8, result: i32) {
 /// `file` is a `struct file`; to be called by the task that connected.
 #[inline(always)]
 pub(super) unsafe fn made(file: *const u8) {
+    layerwatch_connected(scalar(file));
+}
+
+/// Global to the verifier, as `report` is: a frame of its own, since the stack of a chain of calls is counted before 6.13.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn layerwatch_connected(file: u64) -> u32 {
+    // SAFETY: every load is fault-safe.
+    unsafe { look_at_peer(file as *const u8) };
+    0
+}
+
+/// # Safety
+/// As for [`made`].
+#[inline(always)]
+unsafe fn look_at_peer(file: *const u8) {
     if offset!(unix_sock_peer) == Offsets::ABSENT || offset!(file_private) == Offsets::ABSENT {
         return;
     }

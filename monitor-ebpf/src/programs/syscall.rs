@@ -19,6 +19,7 @@ use super::{connect, descriptors, device, diagnose, overlay, places, task};
 /// Sees no backing open, so an overlay's inode is resolved to the layer's; sees no rename, so the creation of an
 /// index's temporary file stands for it.
 #[btf_tracepoint(function = "sys_exit")]
+#[inline(always)]
 fn sys_exit(context: BtfTracePointContext) -> i32 {
     let regs: *const u8 = context.arg(0);
     let returned: i64 = context.arg(1);

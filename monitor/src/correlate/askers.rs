@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::holders::{Ended, Holders};
 use crate::knowledge::Knowledge;
-use crate::model::{Access, Actor, EngineSocket, ProcessKey, Sighting};
+use crate::model::{Access, Actor, Asker, EngineSocket, ProcessKey, Sighting};
 
 /// Most askers at once.
 const MOST: usize = 64;
@@ -20,17 +20,6 @@ const MOST: usize = 64;
 const WINDOW: SignedDuration = SignedDuration::from_secs(30);
 /// A stale asker whose processes seem to live is forgotten all the same: the end of one may have been lost.
 const LONGEST: SignedDuration = SignedDuration::from_hours(1);
-
-/// Somebody who asked an engine.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asker {
-    /// The connection.
-    pub sighting: Sighting,
-    /// The socket's name on the host.
-    pub socket: PathBuf,
-    /// How many others asked there in the same time.
-    pub others: usize,
-}
 
 #[derive(Debug)]
 struct Asked {
@@ -45,6 +34,15 @@ struct Asked {
 impl Asked {
     fn is_fresh(&self, now: Timestamp) -> bool {
         now.duration_since(self.last) <= WINDOW
+    }
+
+    /// What is told of them, one of so many.
+    fn asker(&self, of: usize) -> Asker {
+        Asker {
+            sighting: self.sighting.clone(),
+            socket: self.socket.path.clone(),
+            others: of.saturating_sub(1),
+        }
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -106,27 +104,46 @@ impl Askers {
     /// connected still.
     pub(super) fn of(&mut self, access: &Access, engine: &Actor, knowledge: &Knowledge) -> Option<Asker> {
         let now = access.time;
-        let lineage = std::iter::once(&engine.process).chain(&engine.ancestors);
-        let engines: Vec<PathBuf> = lineage
-            .filter(|process| process.exe_key.is_some_and(|exe| knowledge.is_engine(exe)))
-            .filter_map(|process| process.exe.clone())
-            .collect();
-        let mut asked: Vec<&mut Asked> = self
-            .asked
-            .iter_mut()
-            .filter(|one| one.sighting.access.time <= now && !one.is_over(now))
-            .filter(|one| engines.iter().any(|exe| one.socket.is_served_by(exe)))
-            .collect();
+        let mut asked = self.at(now, engine, knowledge);
         // One who does not answer takes it from those who are stale, and from nobody else.
         let is_any_fresh = asked.iter().any(|one| one.is_fresh(now));
         asked.retain(|one| one.answers && one.is_fresh(now) == is_any_fresh);
-        let others = asked.len().saturating_sub(1);
-        let latest = asked.iter_mut().max_by_key(|one| one.sighting.access.time)?;
+        let count = asked.len();
+        let latest = latest(asked)?;
         latest.last = latest.last.max(now);
-        Some(Asker {
-            sighting: latest.sighting.clone(),
-            socket: latest.socket.path.clone(),
-            others,
-        })
+        Some(latest.asker(count))
     }
+
+    /// For whom an engine committed an image: who asked last and is connected still, for a client waits for its pull; else
+    /// who asked last. It may be root.
+    pub(super) fn of_commit(
+        &mut self,
+        commit: &Access,
+        engine: &Actor,
+        knowledge: &Knowledge,
+    ) -> Option<Asker> {
+        let mut asked = self.at(commit.time, engine, knowledge);
+        let is_any_there = asked.iter().any(|one| !one.holders.is_empty());
+        asked.retain(|one| one.holders.is_empty() != is_any_there);
+        let count = asked.len();
+        latest(asked).map(|latest| latest.asker(count))
+    }
+
+    /// Those who asked at a socket of this engine.
+    fn at(&mut self, now: Timestamp, engine: &Actor, knowledge: &Knowledge) -> Vec<&mut Asked> {
+        let lineage = std::iter::once(&engine.process).chain(&engine.ancestors);
+        let engines: Vec<&PathBuf> = lineage
+            .filter(|process| process.exe_key.is_some_and(|exe| knowledge.is_engine(exe)))
+            .filter_map(|process| process.exe.as_ref())
+            .collect();
+        self.asked
+            .iter_mut()
+            .filter(|one| one.sighting.access.time <= now && !one.is_over(now))
+            .filter(|one| engines.iter().any(|exe| one.socket.is_served_by(exe)))
+            .collect()
+    }
+}
+
+fn latest(asked: Vec<&mut Asked>) -> Option<&mut Asked> {
+    asked.into_iter().max_by_key(|one| one.sighting.access.time)
 }

@@ -20,9 +20,9 @@ use crate::counts::StageCounts;
 use crate::judge;
 use crate::knowledge::Knowledge;
 use crate::model::{
-    Access, Assessment, Attribution, Operation, ProcessKey, Sanction, Severity, Sighting, Via, WatchMatch,
+    Access, Asker, Assessment, Attribution, Operation, ProcessKey, Sanction, Severity, Sighting, Via,
+    WatchMatch,
 };
-pub use askers::Asker;
 use askers::Askers;
 use attributed::Attributed;
 use parking::{Parked, Parking};
@@ -182,6 +182,12 @@ impl Correlator {
             out.push(summary);
         }
         out
+    }
+
+    /// For whom an engine committed an image, as far as its sockets show.
+    pub fn asker_of(&mut self, commit: &Sighting) -> Option<Asker> {
+        self.askers
+            .of_commit(&commit.access, &commit.actor, &self.knowledge)
     }
 
     /// A process began another; whether that changes what will be said.

@@ -212,6 +212,21 @@ pub struct Alert {
     pub remedy: String,
 }
 
+/// Who asked an engine.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AskedReport {
+    /// The engine's socket, escaped.
+    pub socket: String,
+    /// The client.
+    pub process: ProcessReport,
+    /// Its user.
+    pub subject: SubjectReport,
+    /// Its container; absent on the host.
+    pub container: Option<ContainerReport>,
+    /// How many others may have asked as well.
+    pub others: u64,
+}
+
 /// How an image or a name came into a store, as far as the store tells.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -263,6 +278,9 @@ pub struct PullReport {
     /// Its container; absent on the host.
     #[serde(default)]
     pub container: Option<ContainerReport>,
+    /// Who asked the engine for it at its socket, as far as it shows.
+    #[serde(default)]
+    pub asked_by: Option<AskedReport>,
     /// The trust verdict of the name.
     pub trust: TrustReport,
 }

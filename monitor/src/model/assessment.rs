@@ -2,6 +2,8 @@
 //!
 //! Invariant: made by pure functions of an access, an actor and one knowledge snapshot, so a replay gives the same.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
@@ -86,6 +88,17 @@ pub struct Sighting {
     pub actor: Actor,
     /// Who it counts for.
     pub subject: Subject,
+}
+
+/// Somebody who asked an engine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asker {
+    /// The connection.
+    pub sighting: Sighting,
+    /// The socket's name on the host.
+    pub socket: PathBuf,
+    /// How many others asked there in the same time.
+    pub others: usize,
 }
 
 /// A judged access.

@@ -19,10 +19,11 @@ mod trust;
 
 pub use access::{Access, Credentials, Operation, Via, WatchMatch};
 pub use alert::{
-    AccessReport, Alert, AlertKind, ArrivalKind, ContainerReport, FindingReport, ImageReport, LayerReport,
-    ProcessReport, PullReport, Record, RecordKind, SCHEMA_VERSION, StateReport, SubjectReport, TrustReport,
+    AccessReport, Alert, AlertKind, ArrivalKind, AskedReport, ContainerReport, FindingReport, ImageReport,
+    LayerReport, ProcessReport, PullReport, Record, RecordKind, SCHEMA_VERSION, StateReport, SubjectReport,
+    TrustReport,
 };
-pub use assessment::{Assessment, Attribution, Sanction, Sighting};
+pub use assessment::{Asker, Assessment, Attribution, Sanction, Sighting};
 pub use exposed::ExposedReport;
 pub use exposure::{Bypass, Cause, Exposure, Gate, Means, Reader};
 pub use finding::{

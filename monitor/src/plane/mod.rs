@@ -245,8 +245,10 @@ impl EventPlane {
             return;
         }
         self.counts.enrich.filter("pull-signal");
+        let store = store.id.clone();
         self.signals.push_back(PullSignal {
-            store: store.id.clone(),
+            store,
+            asker: self.correlator.asker_of(&sighting).map(Box::new),
             sighting,
         });
     }

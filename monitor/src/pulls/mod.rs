@@ -11,7 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::decide::{process_report, subject_report};
 use crate::knowledge::{Knowledge, image_report};
-use crate::model::{ArrivalKind, Image, LayerId, LayerKey, PullReport, Sighting, StoreId, text};
+use crate::model::{
+    ArrivalKind, AskedReport, Asker, Image, LayerId, LayerKey, PullReport, Sighting, StoreId, text,
+};
 
 /// A name changed in a store's index: the sign of a pull.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +22,8 @@ pub struct PullSignal {
     pub store: StoreId,
     /// Who changed it.
     pub sighting: Sighting,
+    /// Who asked the engine for it.
+    pub asker: Option<Box<Asker>>,
 }
 
 /// An image that the catalog had not seen before, or not under this name.
@@ -64,10 +68,10 @@ impl PullJoin {
     /// this arrival's and no later one's.
     pub fn report(&mut self, arrival: &Arrival, knowledge: &Knowledge) -> PullReport {
         let signs = self.signs(arrival, knowledge);
-        let committer = signs.iter().max_by_key(|sign| sign.access.time).copied();
-        let of_it = signs
-            .iter()
-            .filter(|sign| committer.is_some_and(|last| is_same_process(sign, last)));
+        let last = signs.iter().max_by_key(|sign| sign.sighting.access.time).copied();
+        let committer = last.map(|sign| &sign.sighting);
+        let of_it = signs.iter().map(|sign| &sign.sighting);
+        let of_it = of_it.filter(|sign| committer.is_some_and(|last| is_same_process(sign, last)));
         let first = of_it.map(|sign| sign.access.time).min();
         let took = committer
             .zip(first)
@@ -99,6 +103,7 @@ impl PullJoin {
             process: committer.map(|sighting| process_report(&sighting.actor)),
             subject: committer.map(|sighting| subject_report(&sighting.subject)),
             container: committer.and_then(|sighting| sighting.actor.container.clone()),
+            asked_by: last.and_then(|sign| sign.asker.as_deref()).map(asked_report),
             trust: knowledge.trust_of([image]),
         };
         self.told.insert(image.store.clone(), arrival.time);
@@ -106,7 +111,7 @@ impl PullJoin {
     }
 
     /// The signs in the store's index that may be this arrival's.
-    fn signs(&self, arrival: &Arrival, knowledge: &Knowledge) -> Vec<&Sighting> {
+    fn signs(&self, arrival: &Arrival, knowledge: &Knowledge) -> Vec<&PullSignal> {
         // containerd's namespaces share their directories, and a store may be younger than the sign of its first image.
         let shows = |signal: &PullSignal| {
             signal.store == arrival.image.store
@@ -121,18 +126,24 @@ impl PullJoin {
             let age = arrival.time.duration_since(time) + CLOCK_SKEW;
             shows(signal) && !age.is_negative() && age <= SIGNAL_AGE
         };
-        let fitting: Vec<&Sighting> = self
-            .recent
-            .iter()
-            .filter(fits)
-            .map(|signal| &signal.sighting)
-            .collect();
+        let fitting: Vec<&PullSignal> = self.recent.iter().filter(fits).collect();
         // Two images of one pull share their signs; else what came before another arrival was that one's.
         let own = fitting
             .iter()
-            .filter(|sign| told.is_none_or(|told| sign.access.time > *told));
-        let own: Vec<&Sighting> = own.copied().collect();
+            .filter(|sign| told.is_none_or(|told| sign.sighting.access.time > *told));
+        let own: Vec<&PullSignal> = own.copied().collect();
         if own.is_empty() { fitting } else { own }
+    }
+}
+
+fn asked_report(asker: &Asker) -> AskedReport {
+    let Sighting { actor, subject, .. } = &asker.sighting;
+    AskedReport {
+        socket: text::printable(asker.socket.as_os_str().as_encoded_bytes()).to_string(),
+        process: process_report(actor),
+        subject: subject_report(subject),
+        container: actor.container.clone(),
+        others: u64::try_from(asker.others).unwrap_or(u64::MAX),
     }
 }
 
@@ -171,6 +182,7 @@ mod tests {
         sighting.access.time = after(seconds);
         PullSignal {
             store: StoreId::new(store),
+            asker: None,
             sighting,
         }
     }

@@ -27,6 +27,15 @@ fn inspected(docker: &layerwatch_tests::scene::Docker, name: &str) -> Result<Val
     }))
 }
 
+/// Who asked for it: user, program and verb.
+fn asked_by(pull: &Value) -> Value {
+    let asked = &pull["asked_by"];
+    let words = asked["process"]["cmdline"].as_str().into_iter();
+    let mut words = words.flat_map(|line| line.split(' '));
+    let verb = words.find(|word| ["pull", "load", "tag"].contains(word));
+    json!([asked["subject"]["uid"], asked["process"]["comm"], verb])
+}
+
 #[test]
 fn pull_tag_and_load_are_one_record_each() -> Result<()> {
     if !docker_ready("docker pull records")? {
@@ -62,6 +71,7 @@ fn pull_tag_and_load_are_one_record_each() -> Result<()> {
         pulled["subject"],
         json!({"uid": 0, "user": "root", "loginuid": null})
     );
+    assert_eq!(asked_by(&pulled), json!([0, "docker", "pull"]));
     // A registry on loopback is insecure for Docker without any configuration.
     assert_eq!(pulled["trust"]["provenance"], "weak-path");
     let by_digest = digest()?;
@@ -92,8 +102,9 @@ fn pull_tag_and_load_are_one_record_each() -> Result<()> {
     // By digest, of what is there: Docker writes down a name that is no tag.
     docker.run(&["rmi", "-f", "own/alias:1"])?;
     wait_for_images(&agent, 0.0)?;
-    docker.run(&["pull", "-q", &by_digest])?;
+    docker.run_as(NOBODY, &["pull", "-q", &by_digest])?;
     let by_digest_pulled = agent.wait_for("pull", 4)?.remove(3);
+    assert_eq!(asked_by(&by_digest_pulled), json!([NOBODY, "docker", "pull"]));
     assert_eq!(
         (&by_digest_pulled["arrival"], &by_digest_pulled["names"]),
         (&json!("pulled"), &json!([by_digest]))

@@ -204,7 +204,7 @@ fn pull() -> PullReport {
         time: "2026-03-04T05:06:07Z".parse().unwrap(),
         arrival: ArrivalKind::Unknown,
         store: StoreId::new("overlay@/var/lib/containers/storage"),
-        image: image(),
+        image: Some(image()),
         names: vec![
             "registry.example/shop/api:1.4".to_owned(),
             "registry.example/shop/api:latest".to_owned(),

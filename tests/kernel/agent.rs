@@ -97,6 +97,11 @@ pub(crate) fn watching(store: &Store, directory: &Path, verb: &[&str]) -> Result
 
 /// The agent on the store, with more arguments.
 pub(crate) fn started(store: &Store, directory: &Path, verb: &[&str], more: &[&str]) -> Result<Agent> {
+    started_on(&store.root, directory, verb, more)
+}
+
+/// The same on any store's root.
+pub(crate) fn started_on(root: &Path, directory: &Path, verb: &[&str], more: &[&str]) -> Result<Agent> {
     let tier = std::env::var("LAYERWATCH_TEST_TIER").ok();
     let tier = tier.map(|tier| format!("watch.tier={}", tier.to_lowercase()));
     let mut switches = more.to_vec();
@@ -107,7 +112,7 @@ pub(crate) fn started(store: &Store, directory: &Path, verb: &[&str], more: &[&s
         switches.push("--test-detach-open-hook");
     }
     let at = directory.join("agent");
-    Agent::start_on(&Agent::binary()?, &store.root, &at, verb, &switches)
+    Agent::start_on(&Agent::binary()?, root, &at, verb, &switches)
 }
 
 /// What an alert must say, in the order of the ways.

@@ -243,6 +243,11 @@ impl Mounted {
         Ok(Self(to.to_owned()))
     }
 
+    /// One that somebody else mounted.
+    pub(crate) fn of(at: &Path) -> Self {
+        Self(at.to_owned())
+    }
+
     /// A file system in a file.
     pub(crate) fn image(kind: &str, image: &Path, to: &Path) -> Result<Self> {
         run(Command::new("mount")

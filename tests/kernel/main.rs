@@ -25,6 +25,8 @@ mod restart;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]
+mod thin;
+#[cfg(test)]
 mod tiers;
 #[cfg(test)]
 mod uses;

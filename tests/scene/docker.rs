@@ -46,8 +46,8 @@ pub struct Docker {
 impl Docker {
     /// Starts a daemon with a graph driver in the scene's directory.
     pub fn start(scene: &Scene, driver: &'static str) -> Result<Self> {
-        let config =
-            json!({"deprecated-key-path": scene.path().join("docker/key.json"), "storage-driver": driver});
+        let config = json!({"deprecated-key-path": scene.path().join("docker/key.json"), "storage-driver": driver,
+                "max-download-attempts": 1});
         Self::start_with(scene, "dockerd", driver, &config)
     }
 

@@ -83,11 +83,10 @@ impl OpenFiles {
         let has_finding = |file: &OpenFile| knowledge.findings_of(file.key()).next().is_some();
         let (found, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.files).into_iter().partition(has_finding);
-        let settled = knowledge
-            .parts()
-            .layers
-            .iter()
-            .all(|layer| layer.state == LayerState::Container || knowledge.is_scanned(&layer.key));
+        let settled = knowledge.parts().layers.iter().all(|layer| {
+            (layer.state == LayerState::Container && !layer.is_scannable())
+                || knowledge.is_scanned(&layer.key)
+        });
         if !settled {
             self.files = rest;
         }

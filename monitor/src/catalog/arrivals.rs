@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Catalog;
-use crate::model::{ArrivalKind, DevIno, Engine, Image, ImageId, Layer, LayerId, LayerState, StoreId};
+use crate::model::{ArrivalKind, DevIno, Image, ImageId, Layer, LayerId, LayerState, StoreId};
 
 /// The registry of names that engines give to what was built or loaded here.
 const LOCAL: &str = "localhost/";
@@ -48,7 +48,7 @@ enum Home<'a> {
 impl<'a> Home<'a> {
     fn of(catalog: &'a Catalog, store: &'a StoreId) -> Self {
         match catalog.store(store) {
-            Some(store) if store.engine == Engine::Containerd => {
+            Some(store) if store.engine.is_containerd() => {
                 Self::Namespace(store.root_key, store.namespace.as_deref())
             }
             Some(_) | None => Self::Store(store),
@@ -104,7 +104,7 @@ fn names_added(before: Option<&Image>, image: &Image) -> Vec<String> {
 fn kind(catalog: &Catalog, before: Option<&Image>, image: &Image) -> ArrivalKind {
     let had = before.map_or(&[][..], |before| &before.names_history);
     let engine = catalog.store(&image.store).map(|store| store.engine);
-    let tells = matches!(engine, Some(Engine::Docker | Engine::Containerd));
+    let tells = engine.is_some_and(|engine| !engine.is_containers_storage());
     if tells && image.names_history.iter().any(|name| !had.contains(name)) {
         ArrivalKind::Pulled
     } else if before.is_some() {

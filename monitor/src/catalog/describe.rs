@@ -8,7 +8,7 @@ use super::marks::StoreRoot;
 use super::mounts::MountTable;
 use super::problem::{Problem, ProblemKind};
 use super::{Host, layout};
-use crate::model::{DevIno, Driver, Store, StoreId};
+use crate::model::{DevIno, Driver, Leftovers, Store, StoreId};
 
 /// The id of the store with a driver at a host path.
 pub(super) fn store_id(driver: Driver, root: &Path) -> StoreId {
@@ -52,6 +52,7 @@ pub(super) fn describe(host: &Host, root: &StoreRoot, mounts: &MountTable) -> Re
             .filter_map(keyed)
             .collect(),
         unlisted: 0,
+        leftovers: Leftovers::default(),
         root: seen,
     })
 }

@@ -7,9 +7,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::crio::Crio;
 use super::marks::{StoreRoot, recognise};
 use super::mounts::{Mount, MountTable};
 use super::problem::{Problem, ProblemKind, chain};
+use super::running::Running;
 use super::{Host, HostError, containerd, engine_config, homes, running};
 use crate::model::{Driver, Engine};
 
@@ -18,7 +20,19 @@ const KNOWN_ROOTS: &[&str] = &[
     DEFAULT_ROOT,
     DOCKER_ROOT,
     "/var/snap/docker/common/var-lib-docker",
-    "/var/lib/buildkit",
+    BUILDKIT_ROOT,
+];
+
+/// BuildKit's default (util/appdefaults).
+const BUILDKIT_ROOT: &str = "/var/lib/buildkit";
+
+/// What the store of a worker is called in it: how it runs containers, and its snapshotter.
+const BUILDKIT_WORKERS: [&str; 5] = [
+    "runc-overlayfs",
+    "runc-native",
+    "runc-fuse-overlayfs",
+    "oci-overlayfs",
+    "oci-native",
 ];
 
 /// containerd's default, and where those that embed it have theirs.
@@ -36,6 +50,9 @@ const DEFAULT_ROOT: &str = "/var/lib/containers/storage";
 /// Docker's default data root (`daemon/config/config_linux.go`).
 const DOCKER_ROOT: &str = "/var/lib/docker";
 
+/// Where an engine keeps another's store below its own root.
+const BELOW: [&str; 1] = [containerd::DOCKERS_OWN];
+
 /// Entries of a data root that are looked at for remapped ones; a daemon makes some twenty.
 const MAX_ENTRIES: usize = 1000;
 
@@ -48,27 +65,32 @@ pub(super) fn stores(
 ) -> Vec<StoreRoot> {
     let mut found: Vec<StoreRoot> = Vec::new();
     let mut visited = BTreeSet::new();
-    for candidate in candidates(host, configured, mounts, problems) {
-        // A Docker whose images are in its own containerd has no store at its root.
-        let is_dockers = host.path(candidate.join(containerd::DOCKERS_OWN)).is_dir();
-        let must_exist = configured.contains(&candidate) && !is_dockers;
+    let running = running::engines(host);
+    for candidate in candidates(host, configured, mounts, &running, problems) {
+        // A Docker whose images are in its own containerd has no store at its root, and no BuildKit has.
+        let mut below = BELOW.into_iter().chain(BUILDKIT_WORKERS);
+        let is_below = below.any(|below| host.path(candidate.join(below)).is_dir());
+        let must_exist = configured.contains(&candidate) && !is_below;
         match host.resolve(&candidate) {
             Ok(root) if visited.insert(root.clone()) => {
                 found.extend(recognise(host, &root, must_exist, problems));
-                let below = host.resolve(&root.join(containerd::DOCKERS_OWN));
-                let below = below.ok().filter(|below| visited.insert(below.clone()));
-                found.extend(
-                    below
-                        .into_iter()
-                        .flat_map(|below| recognise(host, &below, false, problems)),
-                );
+                for below in BELOW.into_iter().chain(BUILDKIT_WORKERS) {
+                    let below = host.resolve(&root.join(below)).ok();
+                    if let Some(below) = below.filter(|below| visited.insert(below.clone())) {
+                        found.extend(recognise(host, &below, false, problems));
+                    }
+                }
             }
             Ok(_) => {}
             Err(error) if error.is_not_found() && !must_exist => {}
             Err(error) => problems.push(unreachable(&candidate, &error)),
         }
     }
+    let crio = Crio::of(host, &running);
     found
+        .into_iter()
+        .map(|store| crio.as_ref().map_or(store.clone(), |crio| crio.name(store)))
+        .collect()
 }
 
 fn unreachable(candidate: &Path, error: &HostError) -> Problem {
@@ -81,14 +103,24 @@ fn unreachable(candidate: &Path, error: &HostError) -> Problem {
 }
 
 /// The drivers of each engine whose stores are read.
-const KINDS: [(Engine, &[Driver]); 3] = [
+const KINDS: [(Engine, &[Driver]); 4] = [
     (
         Engine::ContainersStorage,
         &[Driver::Overlay, Driver::Vfs, Driver::Btrfs],
     ),
-    (Engine::Docker, &[Driver::Overlay2, Driver::Vfs, Driver::Btrfs]),
+    (
+        Engine::Docker,
+        &[
+            Driver::Overlay2,
+            Driver::Vfs,
+            Driver::Btrfs,
+            Driver::Devicemapper,
+            Driver::FuseOverlayfs,
+        ],
+    ),
     // Its one database tells of each snapshotter.
     (Engine::Containerd, &[Driver::Overlayfs]),
+    (Engine::BuildKit, &[Driver::Overlayfs]),
 ];
 
 /// The roots at which a store of a kind that is read may appear later: configured, in configuration files, default.
@@ -98,8 +130,9 @@ pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<StoreRo
         // Whoever configures a root does not say which kind it is.
         let roots = match engine {
             _ if configured.is_empty() => default_roots(host, engine),
-            Engine::ContainersStorage | Engine::Docker => configured.to_vec(),
-            Engine::Containerd => with_dockers_containerd(configured.to_vec()),
+            Engine::ContainersStorage | Engine::CriO | Engine::Docker => configured.to_vec(),
+            Engine::Containerd => with_below(configured.to_vec(), &[containerd::DOCKERS_OWN]),
+            Engine::BuildKit => of_workers(configured),
         };
         for path in once_each(roots) {
             expected.extend(drivers.iter().map(|&driver| StoreRoot {
@@ -114,7 +147,7 @@ pub(super) fn expected_roots(host: &Host, configured: &[PathBuf]) -> Vec<StoreRo
 
 fn default_roots(host: &Host, engine: Engine) -> Vec<PathBuf> {
     let (mut roots, known): (_, &[&str]) = match engine {
-        Engine::ContainersStorage => (
+        Engine::ContainersStorage | Engine::CriO => (
             engine_config::storage_roots(host, &mut Vec::new()),
             &[DEFAULT_ROOT],
         ),
@@ -123,8 +156,15 @@ fn default_roots(host: &Host, engine: Engine) -> Vec<PathBuf> {
             engine_config::containerd_roots(host, &mut Vec::new()),
             &CONTAINERD_ROOTS,
         ),
+        Engine::BuildKit => (
+            engine_config::buildkit_roots(host, &mut Vec::new()),
+            &[BUILDKIT_ROOT],
+        ),
     };
     roots.extend(known.iter().map(PathBuf::from));
+    if engine == Engine::BuildKit {
+        roots = of_workers(&roots);
+    }
     if engine == Engine::Containerd {
         let dockers = default_roots(host, Engine::Docker).into_iter();
         roots.extend(dockers.map(|root| root.join(containerd::DOCKERS_OWN)));
@@ -136,6 +176,7 @@ fn candidates(
     host: &Host,
     configured: &[PathBuf],
     mounts: &MountTable,
+    running: &[Running],
     problems: &mut Vec<Problem>,
 ) -> Vec<PathBuf> {
     if !configured.is_empty() {
@@ -151,7 +192,8 @@ fn candidates(
     let remapped: Vec<PathBuf> = remapped.flat_map(|root| remapped_roots(host, root)).collect();
     roots.extend(docker);
     roots.extend(engine_config::containerd_roots(host, problems));
-    roots.extend(running::roots(host, problems));
+    roots.extend(engine_config::buildkit_roots(host, problems));
+    roots.extend(running::roots(host, running, problems));
     roots.extend(KNOWN_ROOTS.iter().chain(&CONTAINERD_ROOTS).map(PathBuf::from));
     roots.extend(remapped);
     roots.extend(homes::roots(host, mounts));
@@ -159,13 +201,19 @@ fn candidates(
     once_each(roots)
 }
 
-/// The roots, each followed by what is a root of containerd's if the first is Docker's.
-fn with_dockers_containerd(roots: Vec<PathBuf>) -> Vec<PathBuf> {
-    let both = |root: PathBuf| {
-        let below = root.join(containerd::DOCKERS_OWN);
-        [root, below]
+/// Where workers of a BuildKit may get their stores, below its roots.
+fn of_workers(roots: &[PathBuf]) -> Vec<PathBuf> {
+    let workers = |root: &PathBuf| BUILDKIT_WORKERS.map(|worker| root.join(worker));
+    roots.iter().flat_map(workers).collect()
+}
+
+/// The roots, each followed by what may be a root of the engine's below it.
+fn with_below(roots: Vec<PathBuf>, below: &[&str]) -> Vec<PathBuf> {
+    let all = |root: PathBuf| {
+        let below: Vec<PathBuf> = below.iter().map(|below| root.join(below)).collect();
+        std::iter::once(root).chain(below)
     };
-    roots.into_iter().flat_map(both).collect()
+    roots.into_iter().flat_map(all).collect()
 }
 
 /// Where a Docker with `userns-remap` keeps everything: `<uid>.<gid>` below its data root.
@@ -348,9 +396,8 @@ mod tests {
             "/etc/containers/storage.conf=[storage]\ngraphroot='/s'",
             "/s/zfs-layers",
             "/s/overlay-layers",
-            "/var/lib/buildkit/runc-overlayfs",
         ];
-        let problems = ["/s", "/d", "/var/lib/buildkit"];
+        let problems = ["/s", "/d"];
         let problems = problems.map(|root| (ProblemKind::UnsupportedStore, root));
         check(&entries, &[], "", &["/s"], &problems);
         // A remapped daemon has a root of its own below the data root.

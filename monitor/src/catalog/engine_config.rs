@@ -35,6 +35,12 @@ const STORAGE_KEYS: &[&[&str]] = &[
     &["storage", "options", "additionalimagestores"],
 ];
 
+const DOCKER_CONFIG: &str = "/etc/docker/daemon.json";
+
+const CRIO_CONF: &str = "/etc/crio/crio.conf";
+
+const CRIO_DROP_INS: &str = "/etc/crio/crio.conf.d";
+
 const CRIO_KEYS: &[&[&str]] = &[&["crio", "root"], &["crio", "imagestore"]];
 
 const CONTAINERD_CONFIGS: [&str; 4] = [
@@ -57,21 +63,80 @@ pub(super) fn storage_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<Pat
             roots.extend(toml_roots(host, &file, STORAGE_KEYS, problems));
         }
     }
-    roots.extend(toml_roots(
-        host,
-        Path::new("/etc/crio/crio.conf"),
-        CRIO_KEYS,
-        problems,
-    ));
-    for file in drop_ins(host, Path::new("/etc/crio/crio.conf.d")) {
+    roots.extend(toml_roots(host, Path::new(CRIO_CONF), CRIO_KEYS, problems));
+    for file in drop_ins(host, Path::new(CRIO_DROP_INS)) {
         roots.extend(toml_roots(host, &file, CRIO_KEYS, problems));
     }
     roots
 }
 
+/// What CRI-O's own files say of its storage.
+#[derive(Debug, Default)]
+pub(super) struct CrioConfig {
+    pub(super) root: Option<PathBuf>,
+    pub(super) imagestore: Option<PathBuf>,
+    pub(super) driver: Option<String>,
+}
+
+impl CrioConfig {
+    /// What a file says comes before what was said so far.
+    pub(super) fn take(&mut self, host: &Host, file: &Path) {
+        let Some(text) = text_of(host, file, &mut Vec::new()) else {
+            return;
+        };
+        let table = text.parse::<toml::Table>().unwrap_or_default();
+        let value = |key| {
+            value_at(&table, &["crio", key])?
+                .as_str()
+                .filter(|text| !text.is_empty())
+        };
+        let path = |key| value(key).and_then(expand);
+        self.root = path("root").or(self.root.take());
+        self.imagestore = path("imagestore").or(self.imagestore.take());
+        self.driver = value("storage_driver").map(str::to_owned).or(self.driver.take());
+    }
+}
+
+/// CRI-O's configuration, if it has any: a later drop-in comes before an earlier one, and before the file.
+pub(super) fn crio(host: &Host) -> Option<CrioConfig> {
+    let mut files = vec![PathBuf::from(CRIO_CONF)];
+    files.extend(drop_ins(host, Path::new(CRIO_DROP_INS)));
+    let mut config: Option<CrioConfig> = None;
+    for file in files {
+        if host.resolve(&file).is_ok() {
+            config.get_or_insert_default().take(host, &file);
+        }
+    }
+    config
+}
+
+/// The graph root of root's storage.conf; the first file counts.
+pub(super) fn graph_root(host: &Host) -> Option<PathBuf> {
+    let first = STORAGE_CONF
+        .iter()
+        .find(|file| host.resolve(Path::new(file)).is_ok())?;
+    let mut roots = toml_roots(
+        host,
+        Path::new(first),
+        &[&["storage", "graphroot"]],
+        &mut Vec::new(),
+    );
+    roots.pop()
+}
+
+/// Roots of BuildKit.
+pub(super) fn buildkit_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    toml_roots(
+        host,
+        Path::new("/etc/buildkit/buildkitd.toml"),
+        CONTAINERD_KEYS,
+        problems,
+    )
+}
+
 /// Data roots of Docker.
 pub(super) fn docker_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
-    let file = Path::new("/etc/docker/daemon.json");
+    let file = Path::new(DOCKER_CONFIG);
     let Some(text) = text_of(host, file, problems) else {
         return Vec::new();
     };
@@ -87,6 +152,20 @@ pub(super) fn docker_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<Path
     }
 }
 
+/// What device mapper calls the thin pools that Docker is told to use, by its configuration.
+pub(super) fn thin_pools(host: &Host) -> Vec<String> {
+    let Some(text) = text_of(host, Path::new(DOCKER_CONFIG), &mut Vec::new()) else {
+        return Vec::new();
+    };
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let options = value.get("storage-opts").and_then(serde_json::Value::as_array);
+    let pool = |option: &serde_json::Value| {
+        let device = option.as_str()?.strip_prefix("dm.thinpooldev=")?;
+        Some(device.rsplit('/').next()?.to_owned())
+    };
+    options.into_iter().flatten().filter_map(pool).collect()
+}
+
 /// Roots of containerd: its own files, and those of the distributions of Kubernetes that bring one.
 pub(super) fn containerd_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut roots = Vec::new();
@@ -100,8 +179,22 @@ pub(super) fn containerd_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<
     roots
 }
 
+/// The roots that a configuration file of a running engine names.
+pub(super) fn roots_of(
+    host: &Host,
+    program: &str,
+    config: &Path,
+    problems: &mut Vec<Problem>,
+) -> Vec<PathBuf> {
+    if program == "crio" {
+        toml_roots(host, config, CRIO_KEYS, problems)
+    } else {
+        roots_in(host, config, problems)
+    }
+}
+
 /// The roots that a configuration of containerd names, and those of the files that it imports.
-pub(super) fn roots_in(host: &Host, config: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+fn roots_in(host: &Host, config: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut roots = toml_roots(host, config, CONTAINERD_KEYS, problems);
     for import in toml_roots(host, config, &[&["imports"]], problems) {
         // A pattern of files: the directory is looked through.

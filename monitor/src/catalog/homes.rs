@@ -17,11 +17,12 @@ const PASSWD_LIMIT: u64 = 8 << 20;
 const MAX_HOMES: usize = 20_000;
 
 /// Where engines keep rootless stores (`getRootlessStorageOpts` of containers/storage, daemon/config of moby,
-/// containerd-rootless.sh of nerdctl).
-const STORES: [&str; 3] = [
+/// containerd-rootless.sh of nerdctl, util/appdefaults of BuildKit).
+const STORES: [&str; 4] = [
     ".local/share/containers/storage",
     ".local/share/docker",
     ".local/share/containerd",
+    ".local/share/buildkit",
 ];
 
 /// File systems that a look may wait for, or that a look mounts.

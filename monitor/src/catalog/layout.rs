@@ -27,6 +27,10 @@ pub enum Entries {
     Numbers,
     /// Files of these names, which their owner keeps open and writes in place.
     Written(&'static [&'static str]),
+    /// Blobs on their way into a store, and directories of such, which come and go.
+    Blobs,
+    /// Directories of any name, which are made to mount something there.
+    MountPoints,
 }
 
 impl Entries {
@@ -35,10 +39,15 @@ impl Entries {
         match self {
             Self::Named(names) | Self::Written(names) => names.contains(&name),
             Self::Digests => is_sha256_hex(name),
+            Self::Blobs => BLOBS.iter().any(|prefix| name.starts_with(prefix)),
+            Self::MountPoints => !name.is_empty() && !name.starts_with('.'),
             Self::Numbers => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()),
         }
     }
 }
+
+/// What blobs, or directories of them, are called where they are put aside (`catalog/leftovers`).
+const BLOBS: [&str; 3] = ["GetImageBlob", "container_images_storage", "storage"];
 
 /// 64 lower-case hex digits.
 pub(super) fn is_sha256_hex(text: &str) -> bool {
@@ -50,18 +59,25 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
     let driver = driver.as_str();
     let index = |path: String, entries| Index { path, entries };
     match engine {
-        Engine::ContainersStorage => vec![
+        Engine::ContainersStorage | Engine::CriO => vec![
             index(
                 format!("{driver}-layers"),
                 Entries::Named(&["layers.json", "volatile-layers.json"]),
             ),
             index(format!("{driver}-images"), Entries::Named(&["images.json"])),
         ],
-        Engine::Docker => vec![
-            index(format!("image/{driver}"), Entries::Named(&["repositories.json"])),
-            index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
-            index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
-        ],
+        Engine::Docker => {
+            let mut indexes = vec![
+                index(format!("image/{driver}"), Entries::Named(&["repositories.json"])),
+                index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
+                index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
+            ];
+            // A layer has files from when its device is mounted.
+            if driver == Driver::Devicemapper.as_str() {
+                indexes.push(index(home(Driver::Devicemapper).to_owned(), Entries::MountPoints));
+            }
+            indexes
+        }
         Engine::Containerd => vec![
             index(
                 "io.containerd.metadata.v1.bolt".to_owned(),
@@ -80,14 +96,32 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
             index(home(Driver::Overlayfs).to_owned(), Entries::Numbers),
             index(home(Driver::Native).to_owned(), Entries::Numbers),
         ],
+        Engine::BuildKit => vec![
+            index(String::new(), Entries::Written(&["containerdmeta.db"])),
+            index("content/blobs/sha256".to_owned(), Entries::Digests),
+            index("content/ingest".to_owned(), Entries::Digests),
+            index(BUILDKIT_SNAPSHOTS.to_owned(), Entries::Numbers),
+        ],
     }
 }
 
 /// The directories in which new layers may appear.
 pub(super) fn homes(engine: Engine, driver: Driver) -> Vec<&'static str> {
     match engine {
-        Engine::ContainersStorage | Engine::Docker => vec![home(driver)],
+        Engine::ContainersStorage | Engine::CriO | Engine::Docker => vec![home(driver)],
         Engine::Containerd => vec![home(Driver::Overlayfs), home(Driver::Native)],
+        Engine::BuildKit => vec![BUILDKIT_SNAPSHOTS],
+    }
+}
+
+/// Where a BuildKit has its snapshots, whatever its snapshotter.
+pub(super) const BUILDKIT_SNAPSHOTS: &str = "snapshots/snapshots";
+
+/// The directory in which the layers' own directories lie, of an engine that may have places of its own.
+pub(super) fn home_of(engine: Engine, driver: Driver) -> &'static str {
+    match engine {
+        Engine::BuildKit => BUILDKIT_SNAPSHOTS,
+        Engine::ContainersStorage | Engine::CriO | Engine::Docker | Engine::Containerd => home(driver),
     }
 }
 
@@ -98,15 +132,18 @@ pub(super) fn home(driver: Driver) -> &'static str {
         Driver::Btrfs => "btrfs/subvolumes",
         Driver::Overlayfs => "io.containerd.snapshotter.v1.overlayfs/snapshots",
         Driver::Native => "io.containerd.snapshotter.v1.native/snapshots",
-        Driver::Overlay | Driver::Overlay2 | Driver::Zfs => driver.as_str(),
+        // Where devices are mounted, each while it is in use.
+        Driver::Devicemapper => "devicemapper/mnt",
+        Driver::Overlay | Driver::Overlay2 | Driver::FuseOverlayfs | Driver::Zfs => driver.as_str(),
     }
 }
 
 /// Where a layer's content lies in its own directory.
 pub(super) fn content(driver: Driver, directory: &Path) -> PathBuf {
     match driver {
-        Driver::Overlay | Driver::Overlay2 => directory.join("diff"),
+        Driver::Overlay | Driver::Overlay2 | Driver::FuseOverlayfs => directory.join("diff"),
         Driver::Overlayfs => directory.join("fs"),
+        Driver::Devicemapper => directory.join("rootfs"),
         Driver::Vfs | Driver::Btrfs | Driver::Zfs | Driver::Native => directory.to_owned(),
     }
 }
@@ -132,6 +169,10 @@ mod tests {
             (Entries::Numbers, "12", true),
             (Entries::Numbers, "new-12", false),
             (Entries::Numbers, "", false),
+            (Entries::MountPoints, &format!("{digest}-init"), true),
+            (Entries::MountPoints, ".tmp", false),
+            (Entries::Blobs, "GetImageBlob12", true),
+            (Entries::Blobs, "tmp12", false),
             (Entries::Written(&["meta.db"]), "meta.db", true),
             (Entries::Written(&["meta.db"]), "meta.db.lock", false),
         ] {

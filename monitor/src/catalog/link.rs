@@ -39,7 +39,10 @@ pub(super) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
         layer.state = match layer.state {
             LayerState::Image | LayerState::Dangling if reached.contains(&layer.key) => LayerState::Image,
             LayerState::Image => LayerState::Dangling,
-            kept @ (LayerState::Dangling | LayerState::Container | LayerState::Incomplete) => kept,
+            kept @ (LayerState::Dangling
+            | LayerState::Container
+            | LayerState::Incomplete
+            | LayerState::Leftover) => kept,
         };
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::{Catalog, Host, containerd};
-use crate::model::{DevIno, Engine, Image, ImageLayer, Layer, LayerId, LayerKey, Store, StoreId};
+use crate::model::{DevIno, Image, ImageLayer, Layer, LayerId, LayerKey, Store, StoreId};
 
 /// Where a path lies in the catalog.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,11 +40,11 @@ impl Catalog {
         };
         in_store(store).or_else(|| {
             // Of the engines, containers/storage alone stacks layers of several stores.
-            let lends = |engine: Engine| engine == Engine::ContainersStorage;
-            let own = self.store(store).filter(|own| lends(own.engine))?;
+            self.store(store)
+                .filter(|own| own.engine.is_containers_storage())?;
             self.stores
                 .iter()
-                .filter(|other| other.owner_uid == 0 && other.engine == own.engine)
+                .filter(|other| other.owner_uid == 0 && other.engine.is_containers_storage())
                 .find_map(|other| in_store(&other.id))
         })
     }
@@ -100,7 +100,10 @@ impl Catalog {
     pub fn blob_of(&self, layer: &Layer) -> Option<PathBuf> {
         let store = self.store(&layer.key.store)?;
         let digest = layer.blob_digest.as_ref()?;
-        (store.engine == Engine::Containerd).then(|| containerd::blob(&store.root, digest))
+        store
+            .engine
+            .is_containerd()
+            .then(|| containerd::blob(store.engine, &store.root, digest))
     }
 
     /// The layer that a path (as this process sees it) lies in, whatever mount or link leads there.

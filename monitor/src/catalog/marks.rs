@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use self::Mark::{NotYet, Read};
 use super::Host;
 use super::problem::{Problem, ProblemKind};
-use crate::model::Engine::{Containerd, ContainersStorage, Docker};
+use crate::model::Engine::{BuildKit, Containerd, ContainersStorage, Docker};
 use crate::model::{Driver, Engine};
 
 /// The directories that tell, below the root.
@@ -24,17 +24,15 @@ const MARKS: &[(&str, Mark)] = &[
     ("image/vfs", Read(Docker, Driver::Vfs)),
     ("image/btrfs", Read(Docker, Driver::Btrfs)),
     ("image/zfs", NotYet("Docker with driver zfs")),
-    (
-        "image/fuse-overlayfs",
-        NotYet("Docker with driver fuse-overlayfs"),
-    ),
-    ("image/devicemapper", NotYet("Docker with driver devicemapper")),
+    ("image/fuse-overlayfs", Read(Docker, Driver::FuseOverlayfs)),
+    ("image/devicemapper", Read(Docker, Driver::Devicemapper)),
     // Which snapshotters and namespaces there are is told by what lies in it.
     (
         "io.containerd.metadata.v1.bolt",
         Read(Containerd, Driver::Overlayfs),
     ),
-    ("runc-overlayfs", NotYet("BuildKit")),
+    // Below BuildKit's root, one directory for each worker.
+    ("snapshots/snapshots", Read(BuildKit, Driver::Overlayfs)),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,6 +12,7 @@ mod chain;
 mod containerd;
 mod containers_storage;
 mod copies;
+mod crio;
 mod describe;
 mod discover;
 mod docker;
@@ -25,6 +26,7 @@ mod image_config;
 mod index;
 mod layer_list;
 mod layout;
+mod leftovers;
 mod link;
 mod lookup;
 mod marks;
@@ -107,6 +109,7 @@ pub fn refresh(previous: &Catalog, host: &Host, configured: &[PathBuf]) -> Catal
         }
     }
     link::link(&mut catalog, images);
+    leftovers::add(host, configured.is_empty(), previous, &mut catalog);
     catalog.raw_devices = backing::raw_devices(host, &catalog.stores, &mounts);
     catalog
 }
@@ -121,9 +124,13 @@ fn read_root(
     problems: &mut Vec<Problem>,
 ) -> Vec<Reading> {
     let read: fn(&Store, &Catalog, &mut Problems) -> Contents = match root.engine {
-        Engine::ContainersStorage => |store, _, problems| containers_storage::contents(store, problems),
+        Engine::ContainersStorage | Engine::CriO => {
+            |store, _, problems| containers_storage::contents(store, problems)
+        }
         Engine::Docker => docker::contents,
-        Engine::Containerd => return containerd::read(host, root, mounts, previous, problems),
+        Engine::Containerd | Engine::BuildKit => {
+            return containerd::read(host, root, mounts, previous, problems);
+        }
     };
     match describe::describe(host, root, mounts) {
         Ok(store) => vec![read_one(store, previous, read)],

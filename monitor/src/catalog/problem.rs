@@ -37,11 +37,13 @@ pub enum ProblemKind {
     ParentCycle,
     /// A layer's directory is missing or is no directory.
     MissingContent,
+    /// Layers are on devices that are not mounted: they have no files that could be scanned or watched.
+    NotMounted,
 }
 
 impl ProblemKind {
     /// All, for metrics.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::UnsupportedStore,
         Self::UnsupportedLayer,
         Self::MissingStore,
@@ -53,6 +55,7 @@ impl ProblemKind {
         Self::MissingLayer,
         Self::ParentCycle,
         Self::MissingContent,
+        Self::NotMounted,
     ];
 
     /// The name in output and in metric labels.
@@ -69,6 +72,7 @@ impl ProblemKind {
             Self::MissingLayer => "missing-layer",
             Self::ParentCycle => "parent-cycle",
             Self::MissingContent => "missing-content",
+            Self::NotMounted => "not-mounted",
         }
     }
 }

@@ -24,7 +24,7 @@ struct Flags {
     config: &'static [&'static str],
 }
 
-const ENGINES: [Flags; 2] = [
+const ENGINES: [Flags; 4] = [
     Flags {
         program: "containerd",
         root: &["--root"],
@@ -35,10 +35,30 @@ const ENGINES: [Flags; 2] = [
         root: &["--data-root", "-g", "--graph"],
         config: &[],
     },
+    Flags {
+        program: "crio",
+        root: &["--root", "-r", "--imagestore"],
+        config: &["--config", "-c"],
+    },
+    Flags {
+        program: "buildkitd",
+        root: &["--root"],
+        config: &["--config"],
+    },
 ];
 
-/// The roots of engines that run now.
-pub(super) fn roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+/// An engine that runs now.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) program: &'static str,
+    /// The roots on its command line.
+    pub(super) roots: Vec<PathBuf>,
+    /// The configuration files on its command line.
+    pub(super) configs: Vec<PathBuf>,
+}
+
+/// The engines that run now.
+pub(super) fn engines(host: &Host) -> Vec<Running> {
     let processes = host.path("/proc");
     let top = std::fs::metadata(processes.join("1/root")).map(|top| (top.dev(), top.ino()));
     let entries = std::fs::read_dir(&processes).into_iter().flatten();
@@ -54,11 +74,21 @@ pub(super) fn roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         let line = bounded::read(&process.join("cmdline"), MAX_BYTES).ok()?;
         (is_hosts && is_roots).then_some((flags, line))
     });
+    let running = running.map(|(flags, line)| Running {
+        program: flags.program,
+        roots: values(&line, flags.root),
+        configs: values(&line, flags.config),
+    });
+    running.collect()
+}
+
+/// The roots of engines, those in their configuration files among them.
+pub(super) fn roots(host: &Host, engines: &[Running], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut roots = Vec::new();
-    for (flags, line) in running.collect::<Vec<_>>() {
-        roots.extend(values(&line, flags.root));
-        for config in values(&line, flags.config) {
-            roots.extend(engine_config::roots_in(host, &config, problems));
+    for engine in engines {
+        roots.extend(engine.roots.iter().cloned());
+        for config in &engine.configs {
+            roots.extend(engine_config::roots_of(host, engine.program, config, problems));
         }
     }
     roots.sort();
@@ -109,7 +139,8 @@ mod tests {
         std::fs::write(host.path("/proc/7/comm"), format!("{program}\n")).unwrap();
         std::fs::write(host.path("/proc/7/cmdline"), command.replace(' ', "\0")).unwrap();
         std::fs::write(host.path("/c.toml"), "root = '/in/file'\n").unwrap();
-        let found = roots(&host, &mut Vec::new());
+        std::fs::write(host.path("/crio.conf"), "[crio]\nroot = '/of/crio'\n").unwrap();
+        let found = roots(&host, &engines(&host), &mut Vec::new());
         let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
         assert_eq!(found, expected, "{command}");
     }
@@ -129,6 +160,9 @@ mod tests {
         );
         check("containerd", "containerd --config /none", false, &[]);
         check("dockerd", "dockerd --data-root /d -H unix:///x", false, &["/d"]);
+        check("crio", "crio --root /r --runroot /s", false, &["/r"]);
+        check("crio", "crio -c /crio.conf", false, &["/of/crio"]);
+        check("buildkitd", "buildkitd --root=/b", false, &["/b"]);
         check("sleep", "containerd --root /r", false, &[]);
         // In a container, whose paths are not the host's.
         check("containerd", "containerd --root /r", true, &[]);

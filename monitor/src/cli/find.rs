@@ -76,6 +76,7 @@ impl Item for FoundRow {
             let state = match self.state {
                 LayerState::Container => "a container's own",
                 LayerState::Incomplete => "incomplete",
+                LayerState::Leftover => "leftover",
                 LayerState::Image | LayerState::Dangling => "in no image",
             };
             return vec![row("-".to_owned(), "-", state.to_owned())];

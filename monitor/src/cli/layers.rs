@@ -35,12 +35,18 @@ impl Item for LayerRow {
 
     fn rows(&self) -> Vec<Vec<Entry>> {
         let id: String = self.layer.key.layer.as_str().chars().take(12).collect();
-        let state = match self.layer.state {
+        let mut state = match self.layer.state {
             LayerState::Image => "image",
             LayerState::Dangling => "dangling",
             LayerState::Container => "container",
             LayerState::Incomplete => "incomplete",
-        };
+            LayerState::Leftover => "leftover",
+        }
+        .to_owned();
+        if self.layer.is_unmounted() {
+            // Nothing of it can be scanned or watched.
+            state.push_str(", not mounted");
+        }
         let images: Vec<&str> = self
             .images
             .iter()

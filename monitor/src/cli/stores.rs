@@ -6,9 +6,9 @@ use serde::Serialize;
 use super::context::{Context, surroundings};
 use super::exit::Done;
 use super::output::{Item, Output, OutputArguments};
-use super::tone::Entry;
+use super::tone::{Entry, Tone};
 use crate::exposure::Whose;
-use crate::model::{Exposure, Store};
+use crate::model::{Exposure, Leftovers, Store};
 
 /// A store with what is in it.
 #[derive(Debug, Serialize)]
@@ -32,6 +32,7 @@ impl Item for StoreRow {
         "FILE SYSTEM",
         "LAYERS",
         "IMAGES",
+        "LEFTOVERS",
         "ROOT IS OPEN TO",
     ];
 
@@ -46,9 +47,22 @@ impl Item for StoreRow {
             Entry::outside(&store.filesystem),
             Entry::plain(self.layers),
             Entry::plain(self.images),
+            leftovers(&store.leftovers),
             Entry::readers([&self.exposure]),
         ]]
     }
+}
+
+/// How many there are, how large, and since when.
+fn leftovers(leftovers: &Leftovers) -> Entry {
+    let Leftovers {
+        count, bytes, oldest, ..
+    } = leftovers;
+    if *count == 0 {
+        return Entry::plain("-");
+    }
+    let since = oldest.map_or(String::new(), |oldest| format!(", since {oldest:.0}"));
+    Entry::toned(format!("{count}: {bytes} bytes{since}"), Tone::Warn)
 }
 
 /// Lists the stores.

@@ -44,6 +44,8 @@ const SHUT: &[u32] = &[0o700, 0o700, 0o700];
 const DOCKER: &[u32] = &[0o710, 0o710, 0o710];
 /// Docker's metadata.
 const DOCKERS_OWN: &[u32] = &[0o710, 0o700, 0o700];
+/// Docker's mounted devices; below them the layers' own modes count.
+const DEVICES: &[u32] = &[0o710, 0o700];
 /// containerd: its content store is open below the root.
 const CONTAINERD: &[u32] = &[0o700];
 /// containerd's snapshots.
@@ -86,6 +88,7 @@ const LAYOUTS: &[Layout] = &[
         beside("btrfs-layers", layout("btrfs", SHUT, podman)),
     ),
     below(1, "subvolumes", layout("btrfs", DOCKER, docker)),
+    below(1, "mnt", layout("devicemapper", DEVICES, docker)),
     layout("overlay-images", SHUT, podman),
     layout("overlay-layers", SHUT, podman),
     layout("vfs-images", SHUT, podman),

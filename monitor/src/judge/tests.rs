@@ -87,6 +87,39 @@ fn only_root_of_the_host_is_exempt() {
 }
 
 #[test]
+fn a_container_reads_its_own_thin_device() {
+    let on_device = |s: &mut Scene| {
+        s.parts.stores[0].driver = Driver::Devicemapper;
+        s.record.root_dev = s.record.file.dev;
+    };
+    check("its own device", on_device, Some(Sanction::OwnRootFileSystem));
+    check(
+        "a directory that a user took for their root",
+        |s| {
+            on_device(s);
+            s.record.real.user_namespace_level = 1;
+        },
+        None,
+    );
+    check(
+        "another's device",
+        |s| {
+            on_device(s);
+            s.record.root_dev += 1;
+        },
+        None,
+    );
+    check(
+        "a driver with directories",
+        |s| {
+            on_device(s);
+            s.parts.stores[0].driver = Driver::Vfs;
+        },
+        None,
+    );
+}
+
+#[test]
 fn a_container_reads_its_own_root_file_system() {
     check(
         "own root",

@@ -241,6 +241,8 @@ pub enum ArrivalKind {
     Imported,
     /// The image was there and got another name.
     Tagged,
+    /// It did not: a pull that began brought no image, and its blobs are gone or lie about.
+    Failed,
     /// The store does not tell.
     Unknown,
 }
@@ -254,8 +256,8 @@ pub struct PullReport {
     pub arrival: ArrivalKind,
     /// The store.
     pub store: StoreId,
-    /// The image that appeared or got a name.
-    pub image: ImageReport,
+    /// The image that appeared or got a name; none of a pull that failed.
+    pub image: Option<ImageReport>,
     /// All names the image has now, escaped.
     pub names: Vec<String>,
     /// Its layers, base first.

@@ -4,6 +4,7 @@
 //! configuration that may carry a secret is named by its path and read by `scan` alone.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,21 +14,57 @@ use super::ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId}
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
-    /// containers/storage: Podman, Buildah, CRI-O, Skopeo.
+    /// containers/storage: Podman, Buildah, Skopeo.
     ContainersStorage,
+    /// containers/storage at the root that CRI-O is configured or started with.
+    CriO,
     /// Docker Engine's graph drivers.
     Docker,
     /// containerd and all that embed it.
     Containerd,
+    /// A BuildKit that runs for itself: containerd's formats at places of its own.
+    #[serde(rename = "buildkit")]
+    BuildKit,
 }
 
 impl Engine {
+    /// Those that metrics tell apart.
+    pub const COUNTED: [Self; 3] = [Self::ContainersStorage, Self::Docker, Self::Containerd];
+
+    /// What it counts as in metrics: the format that its store has.
+    #[must_use]
+    pub fn counted(self) -> Self {
+        match self {
+            Self::CriO => Self::ContainersStorage,
+            Self::BuildKit => Self::Containerd,
+            Self::ContainersStorage | Self::Docker | Self::Containerd => self,
+        }
+    }
+
     /// The name in output and in metric labels.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ContainersStorage => "containers-storage",
             Self::Docker => "docker",
             Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::BuildKit => "buildkit",
+        }
+    }
+
+    /// Whether its stores have the format of containers/storage.
+    pub fn is_containers_storage(self) -> bool {
+        match self {
+            Self::ContainersStorage | Self::CriO => true,
+            Self::Docker | Self::Containerd | Self::BuildKit => false,
+        }
+    }
+
+    /// Whether its stores have containerd's formats.
+    pub fn is_containerd(self) -> bool {
+        match self {
+            Self::Containerd | Self::BuildKit => true,
+            Self::ContainersStorage | Self::CriO | Self::Docker => false,
         }
     }
 }
@@ -50,6 +87,10 @@ pub enum Driver {
     Overlayfs,
     /// Like vfs, as containerd lays it out.
     Native,
+    /// Like overlay2, stacked by a program: rootless Docker before Linux 5.11.
+    FuseOverlayfs,
+    /// A thin device of a pool for each layer, with a file system that holds the whole tree; files only while it is mounted.
+    Devicemapper,
 }
 
 impl Driver {
@@ -62,11 +103,12 @@ impl Driver {
         Self::Overlayfs,
     ];
 
-    /// What it counts as in metrics: containerd's copies of whole trees as others' copies.
+    /// What it counts as in metrics: containerd's and devicemapper's copies of whole trees as others' copies.
     #[must_use]
     pub fn counted(self) -> Self {
         match self {
-            Self::Native => Self::Vfs,
+            Self::Native | Self::Devicemapper => Self::Vfs,
+            Self::FuseOverlayfs => Self::Overlay2,
             Self::Overlay | Self::Overlay2 | Self::Vfs | Self::Btrfs | Self::Zfs | Self::Overlayfs => self,
         }
     }
@@ -74,8 +116,8 @@ impl Driver {
     /// Whether each layer is a copy of the whole tree up to it, so that most of its files came from below.
     pub fn keeps_copies(self) -> bool {
         match self {
-            Self::Overlay | Self::Overlay2 | Self::Overlayfs => false,
-            Self::Vfs | Self::Btrfs | Self::Zfs | Self::Native => true,
+            Self::Overlay | Self::Overlay2 | Self::Overlayfs | Self::FuseOverlayfs => false,
+            Self::Vfs | Self::Btrfs | Self::Zfs | Self::Native | Self::Devicemapper => true,
         }
     }
 
@@ -89,6 +131,8 @@ impl Driver {
             Self::Zfs => "zfs",
             Self::Overlayfs => "overlayfs",
             Self::Native => "native",
+            Self::Devicemapper => "devicemapper",
+            Self::FuseOverlayfs => "fuse-overlayfs",
         }
     }
 }
@@ -123,6 +167,31 @@ pub struct Store {
     /// Layers' directories that no index names: build caches, layers being written, leftovers of failed pulls.
     #[serde(default)]
     pub unlisted: u64,
+    /// What pulls that failed, or are not over, have left.
+    #[serde(default)]
+    pub leftovers: Leftovers,
+}
+
+/// Blobs and directories on their way into a store, or left behind on it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Leftovers {
+    /// How many, layers that the index calls incomplete among them.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the one that has not changed for longest changed last.
+    pub oldest: Option<jiff::Timestamp>,
+    /// When the one that changed last did.
+    pub newest: Option<jiff::Timestamp>,
+    /// Each as it was at this look.
+    #[serde(skip)]
+    pub seen: Vec<LayerId>,
+    /// The blobs among them, which a pull puts aside until their layers are made.
+    #[serde(skip)]
+    pub blobs: u64,
+    /// Their bytes.
+    #[serde(skip)]
+    pub blob_bytes: u64,
 }
 
 impl Store {
@@ -204,6 +273,8 @@ pub enum LayerState {
     Container,
     /// Being written, or left behind by a failed pull.
     Incomplete,
+    /// No layer at all: a blob or a directory that a pull has left outside the index.
+    Leftover,
 }
 
 /// A layer of a store.
@@ -228,9 +299,33 @@ pub struct Layer {
     pub created: Option<jiff::Timestamp>,
     /// What it is at the moment.
     pub state: LayerState,
+    /// The device that carries it, where each layer has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<LayerDevice>,
+}
+
+/// A layer's own device in a thin pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LayerDevice {
+    /// Its name for device mapper, below `/dev/mapper` while it is active.
+    pub name: String,
+    /// Its number in the pool.
+    pub id: u32,
+    /// Its size, which is that of the file system and not of the layer.
+    pub size_bytes: u64,
+    /// Whether its file system is mounted where this process sees it: else nothing of it can be scanned.
+    pub is_mounted: bool,
+    /// Marks of the files that came with the layer, sorted, where the store tells them: its own to compare.
+    #[serde(skip)]
+    pub files: Option<Arc<[u64]>>,
 }
 
 impl Layer {
+    /// Whether its content is on a device that is not mounted here.
+    pub fn is_unmounted(&self) -> bool {
+        self.device.as_ref().is_some_and(|device| !device.is_mounted)
+    }
+
     /// Whether it is there as it was pulled and nowhere else: its content is the blob, a file.
     pub fn is_packed(&self) -> bool {
         let name = self.content.file_name().and_then(|name| name.to_str());
@@ -238,10 +333,19 @@ impl Layer {
         self.content_key.is_none() && blob.is_some() && name == blob
     }
 
-    /// Whether it is an image's and can be scanned.
+    /// Whether its content is a file that is packed, whole or not.
+    pub fn is_file(&self) -> bool {
+        self.is_packed() || (self.state == LayerState::Leftover && self.content_key.is_none())
+    }
+
+    /// Whether it holds an image's content and can be scanned: a container's device holds its image's whole tree.
     pub fn is_scannable(&self) -> bool {
-        matches!(self.state, LayerState::Image | LayerState::Dangling)
-            && (self.content_key.is_some() || self.is_packed())
+        match self.state {
+            LayerState::Image | LayerState::Dangling => self.content_key.is_some() || self.is_packed(),
+            LayerState::Container => self.device.is_some() && self.content_key.is_some(),
+            LayerState::Incomplete => false,
+            LayerState::Leftover => true,
+        }
     }
 }
 

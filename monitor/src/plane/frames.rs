@@ -324,6 +324,7 @@ fn host() -> KnowledgeParts {
             driver: Driver::Overlay,
             namespace: None,
             unlisted: 0,
+            leftovers: crate::model::Leftovers::default(),
             root: "/storage".into(),
             root_key: key(1),
             owner_uid: 0,
@@ -369,6 +370,7 @@ fn layer(store: &StoreId, id: &str, ino: u64) -> Layer {
         size_bytes: None,
         created: None,
         state: LayerState::Image,
+        device: None,
     }
 }
 

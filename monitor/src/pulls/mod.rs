@@ -82,14 +82,18 @@ impl PullJoin {
             ArrivalKind::Unknown | ArrivalKind::Loaded => {
                 committer.and_then(|one| verb::of(&one.actor.process, knowledge))
             }
-            ArrivalKind::Pulled | ArrivalKind::Built | ArrivalKind::Imported | ArrivalKind::Tagged => None,
+            ArrivalKind::Pulled
+            | ArrivalKind::Built
+            | ArrivalKind::Imported
+            | ArrivalKind::Tagged
+            | ArrivalKind::Failed => None,
         };
         let kind = kind.unwrap_or(arrival.kind);
         let report = PullReport {
             time: arrival.time,
             arrival: kind,
             store: image.store.clone(),
-            image: image_report(image),
+            image: Some(image_report(image)),
             names: image
                 .names
                 .iter()
@@ -108,6 +112,40 @@ impl PullJoin {
         };
         self.told.insert(image.store.clone(), arrival.time);
         report
+    }
+
+    /// The report of a pull that brought no image: so many bytes of it were seen since it began. Who did it is known where it
+    /// had committed something.
+    pub fn failed(
+        &self,
+        store: &StoreId,
+        begun: Timestamp,
+        bytes: u64,
+        time: Timestamp,
+        knowledge: &Knowledge,
+    ) -> PullReport {
+        let signs = self.recent.iter().filter(|signal| signal.store == *store);
+        let signs = signs.map(|signal| &signal.sighting);
+        let of_it = signs.filter(|sign| sign.access.time + CLOCK_SKEW >= begun && sign.access.time <= time);
+        let last = of_it.max_by_key(|sign| sign.access.time);
+        let took = time.duration_since(begun).as_millis();
+        PullReport {
+            time,
+            arrival: ArrivalKind::Failed,
+            store: store.clone(),
+            image: None,
+            names: Vec::new(),
+            layers: Vec::new(),
+            new_layers: 0,
+            new_bytes: Some(bytes),
+            registry: None,
+            took_ms: u64::try_from(took).ok(),
+            process: last.map(|sighting| process_report(&sighting.actor)),
+            subject: last.map(|sighting| subject_report(&sighting.subject)),
+            container: last.and_then(|sighting| sighting.actor.container.clone()),
+            asked_by: None,
+            trust: knowledge.trust_of([]),
+        }
     }
 
     /// The signs in the store's index that may be this arrival's.

@@ -35,6 +35,11 @@ const SOURCES: &[(&str, ArrivalKind)] = &[
 pub(super) fn of(process: &Process, knowledge: &Knowledge) -> Option<ArrivalKind> {
     let is_engine = process.exe_key.is_some_and(|exe| knowledge.is_engine(exe));
     let line = process.cmdline.as_deref().filter(|_| is_engine)?;
+    // It does nothing else with images.
+    let program = line.split(' ').next()?.rsplit('/').next()?;
+    if program == "crio" || program == "crio-pull-image" {
+        return Some(ArrivalKind::Pulled);
+    }
     let mut before = "";
     let mut words = line.split(' ').skip(1);
     while let Some(word) = words.next() {

@@ -107,7 +107,7 @@ fn known(input: &Input, surroundings: &Surroundings, layer: &Layer, finding: &Fi
     };
     let store = input.catalog.store(&layer.key.store);
     // Who can read a blob can read all that is packed in it.
-    let exposure = if layer.is_packed() {
+    let exposure = if layer.is_file() {
         surroundings.of(&layer.content, Whose::store(store))
     } else {
         let whose = Whose {

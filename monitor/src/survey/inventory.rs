@@ -22,6 +22,10 @@ pub(super) fn of(knowledge: &Knowledge) -> Inventory {
         *inventory.stores.entry(store.driver.counted()).or_default() += 1;
         *inventory.unlisted.entry(store.driver.counted()).or_default() += store.unlisted;
     }
+    for store in &parts.stores {
+        inventory.leftovers += store.leftovers.count;
+        inventory.leftover_bytes += store.leftovers.bytes;
+    }
     for layer in &parts.layers {
         *inventory.layers.entry(driver_of(&layer.key.store)).or_default() += 1;
     }

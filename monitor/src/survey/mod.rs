@@ -5,6 +5,7 @@
 //! commands call `Survey` directly.
 
 mod assemble;
+mod attempts;
 mod exposed;
 mod inventory;
 mod packed;
@@ -129,9 +130,13 @@ impl Survey {
     pub async fn refresh(&mut self) -> Result<(), tokio::task::JoinError> {
         let previous = Arc::clone(&self.catalog);
         let (host, roots) = (self.options.host.clone(), self.options.roots.clone());
-        let read = tokio::task::spawn_blocking(move || catalog::refresh(&previous, &host, &roots));
-        self.catalog = Arc::new(read.await?);
-        self.scans.retain(&self.catalog);
+        let read = tokio::task::spawn_blocking(move || {
+            let catalog = catalog::refresh(&previous, &host, &roots);
+            (previous, catalog)
+        });
+        let (previous, catalog) = read.await?;
+        self.catalog = Arc::new(catalog);
+        self.scans.retain(&previous, &self.catalog);
         Ok(())
     }
 
@@ -153,7 +158,7 @@ impl Survey {
     /// Scans one thing; a failure is remembered, so that it is tried again a few times and not for ever.
     pub(crate) async fn scan(&mut self, pending: &Pending) -> Result<(), ScanError> {
         match pending {
-            Pending::Layer(layer) if layer.is_packed() => {
+            Pending::Layer(layer) if layer.is_file() => {
                 let deadline = self.options.scan_deadline;
                 let result = packed::scan(&mut self.worker, layer, deadline).await;
                 self.scans.layer_done(&layer.key, result)

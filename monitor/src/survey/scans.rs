@@ -26,11 +26,17 @@ pub(super) struct Scans {
 }
 
 impl Scans {
-    /// Forgets what is not in the catalog any more.
-    pub(super) fn retain(&mut self, catalog: &Catalog) {
-        self.layers.retain(|key, _| catalog.layers.contains_key(key));
-        self.failed_layers
-            .retain(|key, _| catalog.layers.contains_key(key));
+    /// Forgets what is not in the catalog any more, and what was on a device that has been unmounted since `previous`: the
+    /// next mount has other numbers.
+    pub(super) fn retain(&mut self, previous: &Catalog, catalog: &Catalog) {
+        let stays = |key: &LayerKey| {
+            catalog.layer(key).is_some_and(|layer| {
+                let before = previous.layer(key).map(|layer| layer.content_key);
+                layer.device.is_none() || before == Some(layer.content_key)
+            })
+        };
+        self.layers.retain(|key, _| stays(key));
+        self.failed_layers.retain(|key, _| stays(key));
         let known = |(store, id): &(StoreId, ImageId)| {
             catalog
                 .images
@@ -156,7 +162,7 @@ mod tests {
         for _ in 0..ATTEMPTS {
             scans.layer_done(&key("b"), failed()).unwrap_err();
         }
-        scans.retain(&Catalog::default());
+        scans.retain(&Catalog::default(), &Catalog::default());
         assert!(scans.layers().is_empty());
         assert!(scans.wants_layer(&key("a")) && scans.wants_layer(&key("b")));
     }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::attempts::Attempts;
 use super::exposed::{self, Exposed};
 use super::{Survey, inventory};
 use crate::catalog::{self, Catalog, Problem, StoreEvent, StoreWatch};
@@ -103,6 +104,8 @@ pub struct SurveyTask {
     reported: Option<Arc<Catalog>>,
     /// Images that may get their tag yet, or be unpacked: told at the next look, whatever they are called then.
     unsettled: BTreeSet<(StoreId, ImageId)>,
+    /// Pulls that are under way.
+    attempts: Attempts,
     /// The problems that were told.
     problems: Vec<Problem>,
     /// The exposures that were told.
@@ -127,6 +130,7 @@ impl SurveyTask {
             join: PullJoin::default(),
             reported: None,
             unsettled: BTreeSet::new(),
+            attempts: Attempts::default(),
             problems: Vec::new(),
             exposed: Exposed::new(),
             last: KnowledgeParts::default(),
@@ -141,11 +145,21 @@ impl SurveyTask {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = self.round() => {}
             }
+            let pause = self.pause();
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 Some(event) = self.watch.next() => self.take(event),
-                () = sleep(if self.unsettled.is_empty() { RECHECK } else { SETTLE }) => {}
+                () = sleep(pause) => {}
             }
+        }
+    }
+
+    /// How long until the next look, if nothing shows before.
+    fn pause(&self) -> Duration {
+        if self.unsettled.is_empty() && !self.attempts.is_waiting() {
+            RECHECK
+        } else {
+            SETTLE
         }
     }
 
@@ -246,13 +260,17 @@ impl SurveyTask {
         }
         let catalog = Arc::clone(self.survey.catalog());
         let Some(reported) = self.reported.take() else {
+            self.attempts
+                .look(&catalog, &BTreeSet::new(), (self.outputs.clock)());
             self.reported = Some(catalog);
             return;
         };
         let knowledge = Arc::clone(&self.outputs.knowledge.borrow());
         let time = (self.outputs.clock)();
         let waited = std::mem::take(&mut self.unsettled);
+        let mut arrived = BTreeSet::new();
         for arrival in catalog::arrivals(&reported, &catalog) {
+            arrived.insert(arrival.image.store.clone());
             // An image gets its name with the last write of a pull; until then it is not whole.
             if arrival.image.names.is_empty() {
                 continue;
@@ -270,6 +288,12 @@ impl SurveyTask {
                 new_layers,
             };
             (self.outputs.pulled)(self.join.report(&arrival, &knowledge));
+        }
+        for failure in self.attempts.look(&catalog, &arrived, time) {
+            let report = self
+                .join
+                .failed(&failure.store, failure.begun, failure.bytes, time, &knowledge);
+            (self.outputs.pulled)(report);
         }
         self.reported = Some(Arc::new(baseline_after(&reported, &catalog, &self.unsettled)));
     }

@@ -1,7 +1,8 @@
 //! What the kernel should watch, from a snapshot.
 //!
 //! Invariant: every finding's inode, every layer's content directory, every index directory and every directory that
-//! new layers appear in. A container's writable layer counts as scanned: its own files are no image content. Pure.
+//! new layers appear in. A container's writable layer counts as scanned: its own files are no image content; where it
+//! holds the image's whole tree it is scanned as the image's layers are. Pure.
 
 use layerwatch_ebpf::watch_flags;
 
@@ -23,7 +24,8 @@ pub fn watch_set(knowledge: &Knowledge, canary: DevIno) -> WatchSet {
     }
     for layer in &parts.layers {
         let Some(key) = layer.content_key else { continue };
-        let settled = layer.state == LayerState::Container || knowledge.is_scanned(&layer.key);
+        let needs_no_scan = layer.state == LayerState::Container && !layer.is_scannable();
+        let settled = needs_no_scan || knowledge.is_scanned(&layer.key);
         let flags = if settled {
             watch_flags::LAYER | watch_flags::SCANNED
         } else {

@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 
 use super::labels::{DropReason, Hook, KnowledgePart, Label, SinkName, Stage, StageOutcome, Tier};
 use super::metrics::{Inventory, Metrics, PeerMetrics};
-use crate::model::{Alert, PullReport, StateReport};
+use crate::model::{Alert, ArrivalKind, PullReport, StateReport};
 
 /// An error and its causes on one line, as `anyhow` prints them with `{:#}`.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
@@ -280,7 +280,12 @@ impl ImagePulled<'_> {
     /// Logs and counts it.
     pub fn report(self, metrics: &Metrics) {
         let pull = self.0;
-        let name = pull.image.name.as_deref().unwrap_or("<none>");
+        let image = pull.image.as_ref();
+        let name = image.and_then(|image| image.name.as_deref()).unwrap_or("<none>");
+        if pull.arrival == ArrivalKind::Failed {
+            warn!(store = %pull.store, bytes = pull.new_bytes, "a pull failed");
+            return;
+        }
         info!(image = name, store = %pull.store, new_layers = pull.new_layers, "image arrived");
         // An image without layers (a bare configuration) has no engine to count it under; the log line names it.
         if let Some(layer) = pull.layers.first() {

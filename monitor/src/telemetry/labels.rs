@@ -68,7 +68,7 @@ impl Label for Driver {
 
 impl Label for Engine {
     const NAME: &'static str = "engine";
-    const VALUES: &'static [Self] = &[Self::ContainersStorage, Self::Docker, Self::Containerd];
+    const VALUES: &'static [Self] = &Self::COUNTED;
     fn value(self) -> &'static str {
         self.as_str()
     }

@@ -10,6 +10,7 @@ mod damage;
 mod devices;
 mod docker;
 mod exposure;
+mod failed;
 mod flow;
 mod metadata;
 mod podman;

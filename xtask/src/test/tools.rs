@@ -14,7 +14,7 @@ use crate::apt::{self, Apt};
 use crate::workspace::Workspace;
 use crate::{files, process, say};
 
-const INSTALLED: [&str; 42] = [
+const INSTALLED: [&str; 43] = [
     "acl",
     "age",
     "apache2-utils",
@@ -25,6 +25,7 @@ const INSTALLED: [&str; 42] = [
     "busybox-static",
     "curl",
     "default-jre-headless",
+    "dmsetup",
     "e2fsprogs",
     "fuse-overlayfs",
     "git",

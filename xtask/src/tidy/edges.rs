@@ -77,7 +77,7 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("aya_log", &["kernel"]),
     ("clap", &[]),
     ("comfy_table", &[]),
-    ("flate2", &["scan"]),
+    ("flate2", &["catalog", "scan"]),
     ("indicatif", &[]),
     ("prometheus", &["sinks", "telemetry"]),
     ("redb", &["scan"]),

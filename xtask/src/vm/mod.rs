@@ -26,8 +26,8 @@ use crate::{apt, files, say};
 /// The emulator rarely kills a guest while it boots, so a boot may be tried again; a command never is.
 const BOOTS: usize = 3;
 
-/// Loaded in every machine: disks, and the file systems that containers use.
-const MODULES: [&str; 8] = [
+/// Loaded in every machine: disks, and the file systems and devices that containers use.
+const MODULES: [&str; 9] = [
     "virtio_pci",
     "virtio_blk",
     "ext4",
@@ -36,6 +36,7 @@ const MODULES: [&str; 8] = [
     "loop",
     "xfs",
     "btrfs",
+    "dm_thin_pool",
 ];
 
 /// What `cargo xtask vm` takes.

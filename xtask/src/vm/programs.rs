@@ -31,10 +31,11 @@ pub(crate) fn build(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
     Ok(programs)
 }
 
-/// Programs of the host that the tests start, where they are installed: an overlay in user space, what makes file systems,
-/// and what gives the agent the rights of a service.
-const FROM_HOST: [&str; 7] = [
+/// Programs of the host that the tests start, where they are installed: an overlay in user space, what makes file systems
+/// and thin devices, and what gives the agent the rights of a service.
+const FROM_HOST: [&str; 8] = [
     "btrfs",
+    "dmsetup",
     "fuse-overlayfs",
     "install",
     "mke2fs",

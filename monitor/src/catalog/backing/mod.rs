@@ -4,6 +4,8 @@
 //! bounded in number and depth; a store on a file system without a device (tmpfs, NFS, an overlay) has none. The kernel
 //! numbers a device as sysfs names it, `major:minor`. Used by the survey, which has the kernel watch them.
 
+mod pools;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -42,8 +44,9 @@ pub(crate) fn raw_devices(host: &Host, stores: &[Store], mounts: &MountTable) ->
 
 fn under(host: &Host, sysfs: &Path, store: &Store, mounts: &MountTable) -> Vec<(RawKey, PathBuf)> {
     let mut todo: Vec<KernelDev> = first(host, store, mounts).into_iter().collect();
+    todo.extend(pools::active(host, sysfs, store));
     let mut seen = BTreeSet::new();
-    let mut found = Vec::new();
+    let mut found = pools::files(host, store);
     while let Some(device) = todo.pop() {
         if seen.len() >= MAX_DEVICES || !seen.insert(device) {
             continue;
@@ -51,7 +54,8 @@ fn under(host: &Host, sysfs: &Path, store: &Store, mounts: &MountTable) -> Vec<(
         let Some(block) = Block::open(sysfs, device) else {
             continue;
         };
-        found.push((RawKey::Device(device), block.node()));
+        let node = block.mapped_node(host).unwrap_or_else(|| block.node());
+        found.push((RawKey::Device(device), node));
         todo.extend(block.slaves());
         todo.extend(block.whole_disk());
         if let Some(file) = block.backing_file() {

@@ -23,6 +23,7 @@ fn store(dev: KernelDev, root: &str) -> Store {
         index_directories: Vec::new(),
         layer_directories: Vec::new(),
         unlisted: 0,
+        leftovers: crate::model::Leftovers::default(),
     }
 }
 

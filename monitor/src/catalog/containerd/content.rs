@@ -9,14 +9,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::metadata::Namespace;
+use super::places::Places;
 use crate::bounded::{self, BoundedError};
 use crate::catalog::image_config::{self, ImageConfig, MAX_LAYERS};
 use crate::catalog::problem::{ProblemKind, Problems, chain};
 use crate::catalog::reading::digest;
 use crate::model::Digest;
-
-/// The content store below the root.
-const BLOBS: &str = "io.containerd.content.v1.content/blobs";
 
 /// An index may name indexes; nobody nests them deeper.
 const MAX_DEPTH: usize = 4;
@@ -66,22 +64,16 @@ impl Descriptor {
     }
 }
 
-/// Where a blob is.
-pub(in crate::catalog) fn file(root: &Path, digest: &Digest) -> PathBuf {
-    let (algorithm, hex) = digest.as_str().split_once(':').unwrap_or_default();
-    root.join(BLOBS).join(algorithm).join(hex)
-}
-
 /// Reads blobs of a namespace.
 pub(super) struct Content<'a> {
-    pub(super) root: &'a Path,
+    pub(super) places: Places<'a>,
     pub(super) namespace: &'a Namespace,
     pub(super) problems: &'a mut Problems,
 }
 
 impl Content<'_> {
     fn file(&self, digest: &Digest) -> PathBuf {
-        file(self.root, digest)
+        self.places.blob(digest)
     }
 
     /// The images that a blob means: one, or one for each platform of an index that was fetched.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::content::{Content, Manifest};
 use super::metadata::{ImageRow, Namespace};
+use super::places::Places;
 use crate::catalog::chain;
 use crate::catalog::names::bounded_names;
 use crate::catalog::problem::Problems;
@@ -50,7 +51,7 @@ impl NamespaceImage {
 
 /// Reads the images of a namespace.
 pub(super) fn read(
-    root: &Path,
+    places: Places<'_>,
     namespace: &Namespace,
     metadata: &Path,
     problems: &mut Problems,
@@ -64,7 +65,7 @@ pub(super) fn read(
     }
     for (target, rows) in targets {
         let mut content = Content {
-            root,
+            places,
             namespace,
             problems: &mut *problems,
         };

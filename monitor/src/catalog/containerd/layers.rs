@@ -83,6 +83,7 @@ pub(super) fn unpacked(
             size_bytes: snapshot.size_bytes.filter(|_| state == LayerState::Dangling),
             created: row.created,
             state,
+            device: None,
             key: key(sources.store, id),
         };
         set.found.entry(layer.key.clone()).or_insert(layer);
@@ -122,6 +123,7 @@ pub(super) fn add_packed(
                 size_bytes: None,
                 created: None,
                 state: LayerState::Dangling,
+                device: None,
             };
             set.found.insert(key, layer);
         }

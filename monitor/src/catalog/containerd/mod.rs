@@ -1,5 +1,5 @@
-//! The on-disk format of containerd and all that embed it (Kubernetes, k3s, Docker 29, nerdctl), snapshotters overlayfs and
-//! native.
+//! The on-disk format of containerd and all that embed it (Kubernetes, k3s, Docker 29, nerdctl, BuildKit), snapshotters
+//! overlayfs and native.
 //!
 //! Invariant: no lock is taken, no socket asked; what the databases say never leads outside the root. A store is what one
 //! namespace has in one snapshotter: each namespace unpacks for itself, and the blobs below are all of theirs. Format:
@@ -13,11 +13,10 @@ mod images;
 mod layers;
 mod metadata;
 mod namespace;
+mod places;
 mod snapshots;
 mod state;
 mod values;
-
-pub(super) use content::file as blob;
 
 use std::path::{Path, PathBuf};
 
@@ -27,9 +26,10 @@ use super::mounts::MountTable;
 use super::problem::{Problem, ProblemKind, Problems};
 use super::reading::{Contents, ImageSet, LayerSet, Reading};
 use super::{Catalog, Host};
-use crate::model::{Driver, Engine, Layer, Store, StoreId};
+use crate::model::{Digest, Driver, Engine, Layer, Store, StoreId};
 use metadata::Namespace;
 use namespace::Part;
+use places::Places;
 use state::State;
 
 /// Docker's own containerd, below its data root.
@@ -44,7 +44,11 @@ pub(super) fn read(
     problems: &mut Vec<Problem>,
 ) -> Vec<Reading> {
     let seen = host.path(&root.path);
-    let mut state = State::read(&seen);
+    let places = Places {
+        engine: root.engine,
+        root: &seen,
+    };
+    let mut state = State::read(places);
     let mut store = |driver, namespace: Option<&str>| {
         let described = describe(
             host,
@@ -69,7 +73,7 @@ pub(super) fn read(
                 parts.push(Part::new(store, namespace, &snapshotter));
             }
         }
-        readings.extend(namespace::read(&seen, &state, namespace, parts));
+        readings.extend(namespace::read(places, &state, namespace, parts));
     }
     keep_lost(&root.path, host, &state, previous, &mut readings);
     if readings.is_empty() && !runs_containers_only(&seen, &state) {
@@ -106,9 +110,9 @@ fn id(driver: Driver, root: &Path, namespace: Option<&str>) -> StoreId {
     )
 }
 
-/// The database that knows the namespaces.
-fn database_of(root: &Path) -> PathBuf {
-    root.join("io.containerd.metadata.v1.bolt/meta.db")
+/// Where a blob of a root is.
+pub(super) fn blob(engine: Engine, root: &Path, digest: &Digest) -> PathBuf {
+    Places { engine, root }.blob(digest)
 }
 
 /// The driver of a snapshotter whose layers are read.
@@ -188,9 +192,10 @@ fn keep_lost(root: &Path, host: &Host, state: &State, previous: &Catalog, readin
         return;
     }
     let seen = host.path(root);
-    let before = previous.stores.iter().filter(|store| {
-        store.engine == Engine::Containerd && store.root == seen && store.namespace.is_some()
-    });
+    let before = previous
+        .stores
+        .iter()
+        .filter(|store| store.engine.is_containerd() && store.root == seen && store.namespace.is_some());
     for store in before {
         if readings.iter().all(|reading| reading.store.id != store.id) {
             readings.push(reading(store.clone(), Contents::default(), None));

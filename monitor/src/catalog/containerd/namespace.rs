@@ -3,15 +3,14 @@
 //! Invariant: an image is in each snapshotter that has all its layers, and where none has, in the one that has the most; so
 //! it is in one store at least. Called by the reader of a root.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::content;
 use super::images::{self, NamespaceImage};
 use super::layers::{self, Sources};
 use super::metadata::{Namespace, SnapshotRow};
+use super::places::Places;
+use super::reading;
 use super::state::State;
-use super::{database_of, reading};
-use crate::catalog::layout;
 use crate::catalog::problem::Problems;
 use crate::catalog::reading::{Contents, ImageSet, LayerSet, Reading};
 use crate::model::{Digest, Store};
@@ -41,7 +40,7 @@ impl<'a> Part<'a> {
 
 /// Reads the stores of a namespace.
 pub(super) fn read(
-    root: &Path,
+    places: Places<'_>,
     state: &State,
     namespace: &Namespace,
     mut parts: Vec<Part<'_>>,
@@ -49,14 +48,14 @@ pub(super) fn read(
     let Some(first) = parts.first_mut() else {
         return Vec::new();
     };
-    let metadata = database_of(root);
-    let images = images::read(root, namespace, &metadata, &mut first.problems);
+    let metadata = places.database();
+    let images = images::read(places, namespace, &metadata, &mut first.problems);
     let none = super::snapshots::Snapshots::default();
     let mut sets: Vec<LayerSet> = Vec::new();
     for part in &mut parts {
         let sources = Sources {
             store: &part.store,
-            home: root.join(layout::home(part.store.driver)),
+            home: places.home(part.store.driver),
             rows: part.rows,
             snapshots: state.snapshots.get(&part.snapshotter).unwrap_or(&none),
             metadata: &metadata,
@@ -71,7 +70,7 @@ pub(super) fn read(
             .zip(&homes)
             .filter(|(_, homes)| homes.contains(&index));
         let own: Vec<&NamespaceImage> = own.map(|(image, _)| image).collect();
-        let file = |digest: &Digest| blob(root, namespace, digest);
+        let file = |digest: &Digest| blob(places, namespace, digest);
         layers::add_packed(&mut set, &part.store, &own, &file);
         let contents = Contents {
             layers: set,
@@ -79,7 +78,7 @@ pub(super) fn read(
                 found: own.iter().map(|image| image.in_store(&part.store.id)).collect(),
                 incomplete: false,
             },
-            unlisted: unlisted(root, state, &part, namespace),
+            unlisted: unlisted(places, state, &part, namespace),
         };
         readings.push(reading(part.store, contents, Some(part.problems)));
     }
@@ -103,15 +102,15 @@ fn homes(image: &NamespaceImage, parts: &[Part<'_>], sets: &[LayerSet]) -> Vec<u
 }
 
 /// The file of a blob that the namespace has.
-fn blob(root: &Path, namespace: &Namespace, digest: &Digest) -> Option<PathBuf> {
-    let file = content::file(root, digest);
+fn blob(places: Places<'_>, namespace: &Namespace, digest: &Digest) -> Option<PathBuf> {
+    let file = places.blob(digest);
     let is_there = namespace.blobs.contains_key(digest)
         && file.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
     is_there.then_some(file)
 }
 
 /// How many directories of the snapshotter are no snapshot, told of its first namespace.
-fn unlisted(root: &Path, state: &State, part: &Part<'_>, namespace: &Namespace) -> u64 {
+fn unlisted(places: Places<'_>, state: &State, part: &Part<'_>, namespace: &Namespace) -> u64 {
     let has_rows = |other: &&Namespace| {
         other
             .snapshots
@@ -127,7 +126,7 @@ fn unlisted(root: &Path, state: &State, part: &Part<'_>, namespace: &Namespace) 
         return 0;
     };
     let numbers: std::collections::BTreeSet<u64> = known.values().map(|snapshot| snapshot.number).collect();
-    let home = root.join(layout::home(part.store.driver));
+    let home = places.home(part.store.driver);
     let entries = std::fs::read_dir(home).into_iter().flatten();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let unlisted = names

@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::driver_of;
 use super::metadata::{self, Metadata};
+use super::places::Places;
 use super::snapshots::{self, Snapshots};
-use super::{database_of, driver_of};
 use crate::catalog::bolt::{self, BoltError, Database};
 use crate::catalog::problem::{ProblemKind, Problems, chain};
 
@@ -30,7 +31,7 @@ pub(super) struct State {
 
 impl State {
     /// Reads until the databases agree.
-    pub(super) fn read(root: &Path) -> Self {
+    pub(super) fn read(root: Places<'_>) -> Self {
         let mut state = Self::once(root);
         for _ in 1..TRIES {
             if state.agrees() {
@@ -48,9 +49,9 @@ impl State {
         }
     }
 
-    fn once(root: &Path) -> Self {
+    fn once(root: Places<'_>) -> Self {
         let mut state = Self::default();
-        let file = database_of(root);
+        let file = root.database();
         if let Some(database) = state.open(&file) {
             state.metadata = metadata::read(&database);
             state.damage(&database, &file);
@@ -75,10 +76,8 @@ impl State {
         state
     }
 
-    fn snapshotter(&mut self, root: &Path, name: &str) -> Snapshots {
-        let file = root
-            .join(format!("io.containerd.snapshotter.v1.{name}"))
-            .join("metadata.db");
+    fn snapshotter(&mut self, root: Places<'_>, name: &str) -> Snapshots {
+        let file = root.snapshots(name);
         let Some(database) = self.open(&file) else {
             return Snapshots::default();
         };
@@ -95,7 +94,9 @@ impl State {
         match bolt::read(file) {
             Ok(database) => Some(database),
             // There is none before the first start is over.
-            Err(error) if error.is_not_found() && self.snapshots.is_empty() && file.ends_with("meta.db") => {
+            Err(error)
+                if error.is_not_found() && self.snapshots.is_empty() && !file.ends_with("metadata.db") =>
+            {
                 None
             }
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Stores whose layers are copies of the whole tree (drivers vfs and btrfs): which layer a file came with, and what later layers
+//! Stores whose layers are copies of the whole tree (drivers vfs, btrfs and devicemapper): which layer a file came with, and what later layers
 //! made of it.
 //!
 //! Invariant: a file is the same in two copies when its type, mode, owner, size and time of change are, for that is what
@@ -13,6 +13,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, ResolveFlags, Stat};
 
 use super::Catalog;
+use super::docker::tar_split;
 use crate::model::{Layer, LayerId, LayerKey, Visibility};
 
 /// What tells whether a copy is still the copy.
@@ -61,6 +62,9 @@ impl Catalog {
         let Some(own) = look(&layer.content, path) else {
             return layer;
         };
+        if layer.device.is_some() {
+            return self.origin_by_record(layer, path, own.size).unwrap_or(layer);
+        }
         let below = |layer: &Layer| self.lent_layer(&layer.key.store, layer.parent.as_ref()?);
         let has_it = |layer: &&Layer| look(&layer.content, path) == Some(own);
         // Chains may be circles; none is longer than all layers together.
@@ -68,6 +72,19 @@ impl Catalog {
             .take(self.layers.len())
             .last()
             .unwrap_or(layer)
+    }
+
+    /// The nearest layer, from `layer` down, whose own record has the file: what is below is seldom mounted.
+    fn origin_by_record<'a>(&'a self, layer: &'a Layer, path: &[u8], size: i64) -> Option<&'a Layer> {
+        let mark = tar_split::mark(path, size.try_into().ok()?);
+        let below = |layer: &&'a Layer| self.lent_layer(&layer.key.store, layer.parent.as_ref()?);
+        let came_with = |layer: &&Layer| {
+            let files = layer.device.as_ref().and_then(|device| device.files.as_ref());
+            files.is_some_and(|files| files.binary_search(&mark).is_ok())
+        };
+        std::iter::successors(Some(layer), below)
+            .take(self.layers.len())
+            .find(came_with)
     }
 
     /// In a store of copies, whether the file that came with `layer` is still there through `above`: the layers on top
@@ -79,11 +96,17 @@ impl Catalog {
         above: &[(LayerId, &Path)],
         is_copy: &dyn Fn(&LayerId, &Path) -> bool,
     ) -> Option<Visibility> {
-        let own = Some(())
-            .filter(|()| self.keeps_copies(&layer.key))
-            .map(|()| look(&layer.content, path))?;
+        if !self.keeps_copies(&layer.key) {
+            return None;
+        }
+        let Some(own) = look(&layer.content, path) else {
+            // It was found in a copy above: this one is on a device that is not mounted.
+            return Some(Visibility::Visible);
+        };
+        let own = Some(own);
         let mut state = Visibility::Visible;
-        for (layer, content) in above {
+        // What is not mounted says nothing.
+        for (layer, content) in above.iter().filter(|(_, content)| content.exists()) {
             let by = layer.clone();
             match look(content, path) {
                 None => return Some(Visibility::Deleted { by }),

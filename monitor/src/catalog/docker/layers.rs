@@ -10,8 +10,9 @@ use super::super::chain;
 use super::super::layout::is_sha256_hex;
 use super::super::problem::Problems;
 use super::super::reading::{self, LayerSet};
+use super::devices::{self, Devices};
 use super::fields::Fields;
-use super::{Place, files};
+use super::{Place, files, tar_split};
 use crate::catalog::Catalog;
 use crate::model::{Digest, Layer, LayerId, LayerKey, LayerState};
 
@@ -28,16 +29,23 @@ pub(super) fn read(place: &Place, previous: &Catalog, problems: &mut Problems) -
         fields: Fields { place, problems },
         set: LayerSet::default(),
         used: CacheIds::new(),
+        devices: Devices::of(place),
     };
     reader.images();
     reader.containers();
+    if let Some(devices) = reader.devices.take() {
+        devices.finish(reader.fields.problems);
+    }
     (reader.set, reader.used)
 }
 
 /// How many of the driver's directories no layer has: build caches, layers being written, leftovers.
 pub(super) fn unlisted(place: &Place, used: &CacheIds, problems: &mut Problems) -> u64 {
-    let names = files::names(&place.home, MAX_ENTRIES, problems).unwrap_or_default();
-    let is_layer = |name: &String| name != "l" && !name.starts_with('.') && !name.ends_with("-removing");
+    let names = files::names(&devices::listing(place), MAX_ENTRIES, problems).unwrap_or_default();
+    let is_layer = |name: &String| {
+        let is_other = name == "l" || name.starts_with('.') || name.ends_with("-removing");
+        !is_other && devices::is_layers(name)
+    };
     let unlisted = names
         .iter()
         .filter(|name| is_layer(name) && !used.contains(*name));
@@ -50,6 +58,7 @@ struct Reader<'a> {
     fields: Fields<'a>,
     set: LayerSet,
     used: CacheIds,
+    devices: Option<Devices>,
 }
 
 impl Reader<'_> {
@@ -95,12 +104,23 @@ impl Reader<'_> {
             self.used.extend(self.place.cache_id_of(&before.content));
             return Some(before.clone());
         }
+        let mut layer = self.with_content(key, &cache_id?, LayerState::Dangling);
+        let before = self
+            .previous
+            .layer(&layer.key)
+            .and_then(|layer| layer.device.as_ref());
+        if let Some(device) = &mut layer.device {
+            // What came with a layer never changes.
+            device.files = before
+                .and_then(|device| device.files.clone())
+                .or_else(|| tar_split::marks(&directory.join("tar-split.json.gz")));
+        }
         Some(Layer {
             blob_digest,
             diff_id,
             parent: parent.map(|parent| LayerId::new(parent.hex())),
             size_bytes,
-            ..self.with_content(key, &cache_id?, LayerState::Dangling)
+            ..layer
         })
     }
 
@@ -138,16 +158,26 @@ impl Reader<'_> {
     fn with_content(&mut self, key: LayerKey, cache_id: &str, state: LayerState) -> Layer {
         self.used.insert(cache_id.to_owned());
         let (directory, content) = self.place.content(cache_id);
+        let problems = &mut *self.fields.problems;
+        let device = self
+            .devices
+            .as_mut()
+            .and_then(|devices| devices.device(cache_id, problems));
+        // On a device that is not mounted nothing is expected.
+        let is_here = self.devices.is_none() || device.as_ref().is_some_and(|device| device.is_mounted);
         Layer {
             key,
             diff_id: None,
             blob_digest: None,
             parent: None,
-            content_key: reading::content_key(&directory, &content, true, self.fields.problems),
+            content_key: is_here
+                .then(|| reading::content_key(&directory, &content, true, problems))
+                .flatten(),
             content,
             size_bytes: None,
             created: None,
             state,
+            device,
         }
     }
 }

@@ -1,15 +1,17 @@
-//! The on-disk format of Docker's own image store (dockerd with a graph driver), drivers overlay2 and vfs.
+//! The on-disk format of Docker's own image store (dockerd with a graph driver): overlay2, vfs, btrfs, devicemapper.
 //!
 //! Invariant: what the metadata says never leads outside the store's root, and one broken file takes nothing of the
 //! others. Format: layer/filestore.go, image/fs.go, reference/store.go of moby; every file is replaced by rename or
 //! comes with its directory by rename, so a file that was opened is whole or damaged, never half-written. Called by
 //! `catalog::refresh` for each store.
 
+pub(super) mod devices;
 mod fields;
 mod files;
 mod images;
 mod layers;
 mod references;
+pub(super) mod tar_split;
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,7 @@ pub(super) fn contents(store: &Store, previous: &Catalog, problems: &mut Problem
 struct Place {
     store: StoreId,
     driver: Driver,
+    root: PathBuf,
     /// `overlay2`, `vfs/dir` or `btrfs/subvolumes`: the layers' directories.
     home: PathBuf,
     /// `image/overlay2`: what they are.
@@ -45,6 +48,7 @@ impl Place {
         Self {
             store: store.id.clone(),
             driver: store.driver,
+            root: store.root.clone(),
             home: store.root.join(layout::home(store.driver)),
             metadata: store.root.join("image").join(store.driver.as_str()),
         }

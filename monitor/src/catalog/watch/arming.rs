@@ -164,6 +164,7 @@ fn index_mask(index: &Role) -> WatchMask {
     let written = match index {
         // It is never closed: each write of a commit counts, the last one too.
         Role::Index(_, Entries::Written(_)) => WatchMask::MODIFY,
+        Role::Index(_, Entries::MountPoints | Entries::Blobs) => WatchMask::CREATE,
         Role::Index(..) | Role::Waiting(_) | Role::Gate(..) => WatchMask::CLOSE_WRITE,
     };
     // What is removed, or renamed on its way out, is a change only where entries come and go one by one.

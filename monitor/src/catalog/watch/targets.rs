@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::super::describe::store_id;
 use super::super::layout::{self, Entries};
 use super::super::marks::StoreRoot;
-use super::super::{Catalog, Host, discover};
-use crate::model::{Driver, StoreId};
+use super::super::{Catalog, Host, discover, leftovers};
+use crate::model::{Engine, StoreId};
 
 /// A store to watch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,7 +51,12 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
         })
         .filter(|expected| known.iter().all(|(_, known)| known.path != expected.path))
         .collect();
-    let known = known.into_iter().map(|(store, root)| target(store, &root));
+    let known = known.into_iter().map(|(store, root)| {
+        let aside = aside(&root, configured.is_empty()).map(|place| (place, Entries::Blobs));
+        let mut target = target(store, &root);
+        target.directories.extend(aside);
+        target
+    });
     // Nobody can read what is not there.
     let expected = expected.into_iter().map(|root| Target {
         gates: Vec::new(),
@@ -60,11 +65,20 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
     known.chain(expected).collect()
 }
 
+/// Where a store's engine puts blobs aside; of a named store it is not known to be that one's, where many share the place.
+fn aside(root: &StoreRoot, is_discovery: bool) -> Option<PathBuf> {
+    match root.engine {
+        Engine::Docker => Some(root.path.join("tmp")),
+        Engine::ContainersStorage | Engine::CriO => is_discovery.then(|| PathBuf::from(leftovers::BLOBS)),
+        Engine::Containerd | Engine::BuildKit => None,
+    }
+}
+
 fn target(store: StoreId, root: &StoreRoot) -> Target {
     let indexes = layout::indexes(root.engine, root.driver).into_iter();
     Target {
         store,
-        gates: gates(&root.path, root.driver),
+        gates: gates(&root.path, layout::home_of(root.engine, root.driver)),
         directories: indexes
             .map(|index| (root.path.join(index.path), index.entries))
             .collect(),
@@ -72,8 +86,8 @@ fn target(store: StoreId, root: &StoreRoot) -> Target {
 }
 
 /// Every directory from the host's root to the layers' own directories.
-fn gates(root: &Path, driver: Driver) -> Vec<Gate> {
-    let layers = root.join(layout::home(driver));
+fn gates(root: &Path, home: &str) -> Vec<Gate> {
+    let layers = root.join(home);
     let above = layers.ancestors().skip(1).zip(layers.ancestors());
     let mut gates: Vec<Gate> = above
         .map(|(directory, next)| Gate {

@@ -122,8 +122,14 @@ impl ScanCache {
             // Another store may be at the same place later: its root is another inode.
             Scope::Own(store) => format!("{}#{}.{}", store.id, store.root_key.dev.0, store.root_key.ino),
         };
+        // A copy of the whole tree is another one on each parent, and none is the layer's own files alone.
+        let tree = if store.driver.keeps_copies() {
+            format!("/{}", layer.key.layer)
+        } else {
+            String::new()
+        };
         Some(format!(
-            "{ENGINE_VERSION}/{}/{scope}/{diff_id}",
+            "{ENGINE_VERSION}/{}/{scope}/{diff_id}{tree}",
             self.rules.digest()
         ))
     }

@@ -45,6 +45,7 @@ fn store(id: &str, owner_uid: u32, ino: u64) -> Store {
         index_directories: Vec::new(),
         layer_directories: Vec::new(),
         unlisted: 0,
+        leftovers: crate::model::Leftovers::default(),
     }
 }
 
@@ -74,6 +75,7 @@ fn layer(root: &Path, store: &Store) -> Layer {
         size_bytes: None,
         created: None,
         state: LayerState::Image,
+        device: None,
     }
 }
 
@@ -116,6 +118,18 @@ fn a_result_comes_back_for_root_everywhere_and_for_others_only_to_themselves() {
     cache.keep(&user, &theirs, &scan(&theirs)).unwrap();
     assert!(cache.layer(&user, &theirs).unwrap().is_some());
     assert_eq!(cache.layer(&same_place, &theirs).unwrap(), None);
+    // A copy of the whole tree has the id of the layer's own files, and others on each parent.
+    let copies = Store {
+        driver: Driver::Vfs,
+        ..store("vfs@/v", 0, 6)
+    };
+    let tree = layer(&at("v"), &copies);
+    assert_eq!(cache.layer(&copies, &tree).unwrap(), None);
+    cache.keep(&copies, &tree, &scan(&tree)).unwrap();
+    assert!(cache.layer(&copies, &tree).unwrap().is_some());
+    let mut on_another = tree.clone();
+    on_another.key.layer = LayerId::new("other");
+    assert_eq!(cache.layer(&copies, &on_another).unwrap(), None);
     let mode = at(FILE).metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }

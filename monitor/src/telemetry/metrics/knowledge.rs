@@ -23,6 +23,10 @@ pub struct Inventory {
     pub layers: BTreeMap<Driver, u64>,
     /// Layers' directories that no index names, by their store's driver.
     pub unlisted: BTreeMap<Driver, u64>,
+    /// What pulls have left outside the indexes.
+    pub leftovers: u64,
+    /// Its bytes.
+    pub leftover_bytes: u64,
     /// Layers that can be scanned and have not been yet.
     pub unscanned: u64,
     /// Findings by severity.
@@ -39,6 +43,8 @@ pub(super) struct KnowledgeMetrics {
     images: Family<One<Driver>, IntGauge>,
     layers: Family<One<Driver>, IntGauge>,
     unlisted: Family<One<Driver>, IntGauge>,
+    leftovers: IntGauge,
+    leftover_bytes: IntGauge,
     unscanned: IntGauge,
     findings: Family<One<Severity>, IntGauge>,
     exposed: Family<One<Severity>, IntGauge>,
@@ -51,6 +57,7 @@ pub(super) struct KnowledgeMetrics {
 impl KnowledgeMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let duration = "layerwatch_knowledge_build_duration_seconds";
+        let (left, left_bytes) = ("layerwatch_leftovers", "layerwatch_leftover_bytes");
         let unscanned = "layerwatch_unscanned_layers";
         let success = "layerwatch_knowledge_last_success_timestamp_seconds";
         Ok(Self {
@@ -67,6 +74,15 @@ impl KnowledgeMetrics {
                 "Layers' directories that no index names: build caches, layers being written, leftovers.",
                 UNLISTED.iter().copied().map(One),
             )?,
+            leftovers: register(
+                registry,
+                left,
+                IntGauge::new(
+                    left,
+                    "Blobs and directories that pulls have left, or have not done with.",
+                ),
+            )?,
+            leftover_bytes: register(registry, left_bytes, IntGauge::new(left_bytes, "Their bytes."))?,
             unscanned: register(
                 registry,
                 unscanned,
@@ -116,6 +132,9 @@ impl KnowledgeMetrics {
         set_all(&self.images, &inventory.images);
         set_all(&self.layers, &inventory.layers);
         set_all(&self.unlisted, &inventory.unlisted);
+        let all = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.leftovers.set(all(inventory.leftovers));
+        self.leftover_bytes.set(all(inventory.leftover_bytes));
         self.unscanned
             .set(i64::try_from(inventory.unscanned).unwrap_or(i64::MAX));
         set_all(&self.findings, &inventory.findings);

@@ -113,7 +113,7 @@ impl PlaneMetrics {
     }
 
     pub(super) fn pulled(&self, engine: Engine) {
-        self.pulls.add(One(engine), 1);
+        self.pulls.add(One(engine.counted()), 1);
     }
 }
 

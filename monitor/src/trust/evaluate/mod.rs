@@ -27,8 +27,8 @@ const LOCALHOST: &str = "localhost";
 pub fn evaluate(inputs: &TrustInputs, engine: Engine, image: &Image, name: Option<&str>) -> Verdict {
     match engine {
         Engine::Docker => return verdict(name, docker::parts(inputs, image, name)),
-        Engine::Containerd => return verdict(name, containerd::parts(image, name)),
-        Engine::ContainersStorage => {}
+        Engine::Containerd | Engine::BuildKit => return verdict(name, containerd::parts(image, name)),
+        Engine::ContainersStorage | Engine::CriO => {}
     }
     let mut parts = match name.map(Reference::parse) {
         Some(Ok(reference)) if reference.domain() != LOCALHOST => parts::of_registry_name(inputs, &reference),

@@ -1,5 +1,6 @@
 //! The reader against the databases of a real containerd, whole and damaged.
 
+mod buildkit;
 mod damage;
 mod recorded;
 

@@ -1,6 +1,7 @@
 //! The reader against a store that a real daemon made, whole and damaged.
 
 mod damage;
+mod devices;
 mod recorded;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,11 @@ struct Recorded {
 
 /// A host whose data root `/d` is the recorded one.
 fn host() -> (tempfile::TempDir, Host) {
-    let recorded: Recorded = serde_json::from_str(RECORDED).unwrap();
+    lay(&serde_json::from_str(RECORDED).unwrap())
+}
+
+/// Lays what was recorded below the data root of a host.
+fn lay(recorded: &Recorded) -> (tempfile::TempDir, Host) {
     let directory = tempfile::tempdir().unwrap();
     let host = Host::new(directory.path());
     for (name, content) in &recorded.files {

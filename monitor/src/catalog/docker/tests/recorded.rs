@@ -32,6 +32,27 @@ fn a_recorded_store_is_read_whole() {
 }
 
 #[test]
+fn fuse_overlayfs_lies_as_overlay2_does() {
+    let (_directory, host) = host();
+    for (from, to) in [
+        ("/d/image/overlay2", "/d/image/fuse-overlayfs"),
+        ("/d/overlay2", "/d/fuse-overlayfs"),
+    ] {
+        std::fs::rename(host.path(from), host.path(to)).unwrap();
+    }
+    let catalog = read_d(&host);
+    assert_eq!(catalog.stores[0].driver, Driver::FuseOverlayfs);
+    let there = catalog
+        .layers
+        .values()
+        .filter(|layer| layer.content_key.is_some());
+    assert_eq!(
+        (there.count(), catalog.images.len(), catalog.problems.len()),
+        (7, 2, 0)
+    );
+}
+
+#[test]
 fn an_image_has_what_the_daemon_says() {
     const IMAGE: &str = "7e8fbe9e31b6026320bfca92b1a4521e5f8093dda1bcdbe9631430d6cbfb424d";
     let (_directory, host) = host();

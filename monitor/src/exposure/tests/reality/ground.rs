@@ -90,6 +90,7 @@ impl Ground {
             index_directories: Vec::new(),
             layer_directories: Vec::new(),
             unlisted: 0,
+            leftovers: crate::model::Leftovers::default(),
         }
     }
 

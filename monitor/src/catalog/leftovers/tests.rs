@@ -1,0 +1,157 @@
+//! What each engine leaves, and what lies beside it and is none.
+
+use super::*;
+use crate::catalog::{read, refresh};
+
+/// A host with these files; a name that ends with a slash is a directory.
+fn host(names: &[&str]) -> (tempfile::TempDir, Host) {
+    let directory = tempfile::tempdir().unwrap();
+    let host = Host::new(directory.path());
+    for name in names {
+        let path = host.path(name);
+        if name.ends_with('/') {
+            std::fs::create_dir_all(path).unwrap();
+        } else {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "12345").unwrap();
+        }
+    }
+    (directory, host)
+}
+
+/// The leftovers of the store at `/s`, and their bytes.
+fn check(names: &[&str], expected: &[&str], bytes: u64) {
+    let conf = "/etc/containers/storage.conf";
+    let docker = "/etc/docker/daemon.json";
+    let containerd = "/etc/containerd/config.toml";
+    let (_directory, host) = host(&[names, &[conf, docker, containerd]].concat());
+    std::fs::write(host.path(conf), "[storage]\ngraphroot = '/s'").unwrap();
+    std::fs::write(host.path(docker), "{\"data-root\": \"/s\"}").unwrap();
+    std::fs::write(host.path(containerd), "root = '/s'").unwrap();
+    let catalog = read(&host, &[]);
+    let layers = catalog
+        .layers
+        .values()
+        .filter(|layer| layer.state == LayerState::Leftover);
+    let mut found: Vec<_> = layers
+        .map(|layer| {
+            host.host_path(&layer.content)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    found.sort();
+    let figures = &catalog.stores[0].leftovers;
+    assert_eq!(
+        (
+            found.iter().map(String::as_str).collect::<Vec<_>>(),
+            figures.count,
+            figures.bytes
+        ),
+        (expected.to_vec(), expected.len() as u64, bytes),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn each_engine_has_its_own() {
+    check(&["/s/overlay-layers/"], &[], 0);
+    check(
+        &[
+            "/s/overlay-layers/tmp/temp-dir-1/x",
+            "/s/overlay-layers/tmp/lock-1",
+            "/s/overlay/staging/9/dir/etc/key",
+            "/s/overlay/tempdirs/temp-dir-2/0-addition/a",
+            "/s/overlay/l/",
+            "/var/tmp/storage123/1",
+            "/var/tmp/container_images_storage7/2",
+            "/var/tmp/container_images_storage7/layer",
+            "/var/tmp/storage/1",
+            "/var/tmp/storage12x/1",
+            "/var/tmp/other",
+        ],
+        &[
+            "/s/overlay-layers/tmp/temp-dir-1",
+            "/s/overlay/staging/9",
+            "/s/overlay/tempdirs/temp-dir-2",
+            "/var/tmp/container_images_storage7/2",
+            "/var/tmp/storage123/1",
+        ],
+        25,
+    );
+    check(
+        &[
+            "/s/image/overlay2/layerdb/tmp/write-set-4/diff",
+            "/s/image/overlay2/layerdb/sha256/",
+            "/s/tmp/GetImageBlob55",
+            "/s/tmp/docker-builder6/secret",
+            "/s/tmp/mine",
+            "/var/tmp/storage123/1",
+        ],
+        &[
+            "/s/image/overlay2/layerdb/tmp/write-set-4",
+            "/s/tmp/GetImageBlob55",
+            "/s/tmp/docker-builder6",
+        ],
+        15,
+    );
+    check(
+        &[
+            "/s/io.containerd.metadata.v1.bolt/",
+            "/s/io.containerd.content.v1.content/ingest/ab/data",
+            "/s/io.containerd.content.v1.content/ingest/ab/ref",
+            "/s/io.containerd.content.v1.content/blobs/sha256/",
+            "/s/io.containerd.snapshotter.v1.overlayfs/snapshots/new-1/fs/x",
+            "/s/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs/x",
+        ],
+        &[
+            "/s/io.containerd.content.v1.content/ingest/ab/data",
+            "/s/io.containerd.snapshotter.v1.overlayfs/snapshots/new-1",
+        ],
+        10,
+    );
+}
+
+#[test]
+fn a_blob_that_grows_is_none_until_it_rests() {
+    let (_directory, host) = host(&["/s/image/overlay2/layerdb/sha256/"]);
+    let roots = ["/s".into()];
+    let blob = host.path("/s/tmp/GetImageBlob1");
+    let mut catalog = read(&host, &roots);
+    let mut look = |content: Option<&str>| {
+        if let Some(content) = content {
+            std::fs::create_dir_all(blob.parent().unwrap()).unwrap();
+            std::fs::write(&blob, content).unwrap();
+        }
+        catalog = refresh(&catalog, &host, &roots);
+        (catalog.stores[0].leftovers.count, catalog.layers.len())
+    };
+    assert_eq!(look(Some("a")), (1, 0), "new");
+    assert_eq!(look(Some("ab")), (1, 0), "it grows");
+    assert_eq!(look(None), (1, 1), "it rests");
+    assert_eq!(look(Some("abc")), (1, 0), "it grows again");
+}
+
+#[test]
+fn no_link_is_followed_and_foreign_blobs_are_not_ours() {
+    let (_directory, host) = host(&["/s/overlay-layers/", "/secret/1"]);
+    std::fs::create_dir_all(host.path("/var/tmp")).unwrap();
+    for (target, link) in [
+        ("/secret", "/var/tmp/storage1"),
+        ("/secret", "/s/overlay/staging"),
+    ] {
+        let link = host.path(link);
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(host.path(target), link).unwrap();
+    }
+    let mut catalog = read(&host, &["/s".into()]);
+    add(&host, true, &Catalog::default(), &mut catalog);
+    assert_eq!(catalog.stores[0].leftovers, Leftovers::default());
+    let owner = host.path("/s").metadata().unwrap().uid();
+    std::fs::create_dir(host.path("/var/tmp/storage2")).unwrap();
+    std::fs::write(host.path("/var/tmp/storage2/1"), "").unwrap();
+    assert_eq!(blobs(&host.path("/var/tmp"), owner).len(), 1);
+    assert_eq!(blobs(&host.path("/var/tmp"), owner + 1).len(), 0);
+}

@@ -115,7 +115,16 @@ pub fn read_file(file: &File, path: &Path, limit: u64) -> Result<Vec<u8>, Bounde
 
 /// Reads the whole of `path` as UTF-8, at most `limit` bytes.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, BoundedError> {
-    String::from_utf8(read(path, limit)?).map_err(|source| BoundedError::NotText {
+    text(read(path, limit)?, path)
+}
+
+/// [`read_regular`] as UTF-8.
+pub fn read_regular_text(path: &Path, limit: u64) -> Result<String, BoundedError> {
+    text(read_regular(path, limit)?, path)
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String, BoundedError> {
+    String::from_utf8(bytes).map_err(|source| BoundedError::NotText {
         path: path.to_owned(),
         source,
     })

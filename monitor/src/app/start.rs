@@ -192,7 +192,7 @@ pub fn worker(
 /// The user's rule tables.
 pub(crate) fn rule_files(paths: &[PathBuf]) -> Result<Vec<RuleFile>> {
     let read = |path: &PathBuf| {
-        let text = bounded::read_text(path, MAX_RULE_FILE).context("read a rule table")?;
+        let text = bounded::read_regular_text(path, MAX_RULE_FILE).context("read a rule table")?;
         let name = path.display().to_string();
         Ok(RuleFile { name, text })
     };

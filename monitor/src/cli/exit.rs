@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use crate::app::Preflight;
 use crate::config::ConfigError;
+use crate::model::text::said;
 use crate::scan::RuleError;
 
 /// How a verb ended that ended well.
@@ -37,7 +38,7 @@ pub(super) fn code(outcome: anyhow::Result<Done>) -> ExitCode {
         Ok(Done::Unfit) => ExitCode::from(5),
         Ok(Done::Invalid) => ExitCode::from(4),
         Err(error) => {
-            eprintln!("layerwatch: {error:#}");
+            eprintln!("layerwatch: {}", said(&format!("{error:#}")));
             ExitCode::from(status(&error))
         }
     }

@@ -15,6 +15,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::tone::Entry;
 use crate::catalog::Problem;
 use crate::model::SCHEMA_VERSION;
+use crate::model::text::said;
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -187,10 +188,10 @@ impl Output {
     }
 }
 
-/// Tells the user something that is not data.
+/// Tells the user something that is not data; names in it may be anybody's.
 pub(super) fn note(text: &str) {
     // Where nobody reads stderr, nobody is told.
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    drop(writeln!(std::io::stderr().lock(), "{}", said(text)));
 }
 
 /// An object with its version and kind before its own keys.

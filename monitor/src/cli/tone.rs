@@ -11,6 +11,9 @@ use comfy_table::{Cell, Color};
 use crate::model::text::printable;
 use crate::model::{Exposure, Provenance, Reader, Severity};
 
+/// The widest cell; a longer text, such as a path that was made to be long, would push all others off the screen.
+const WIDEST: usize = 240;
+
 /// Whether an entry is good news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -104,7 +107,7 @@ impl Entry {
     }
 
     pub(super) fn cell(self, colour: bool) -> Cell {
-        let cell = Cell::new(self.text);
+        let cell = Cell::new(shortened(self.text));
         let colour = match self.tone {
             _ if !colour => return cell,
             Tone::Plain => return cell,
@@ -114,6 +117,20 @@ impl Entry {
         };
         cell.fg(colour)
     }
+}
+
+/// The beginning and the end of what is too wide.
+fn shortened(text: String) -> String {
+    let length = text.chars().count();
+    if length <= WIDEST {
+        return text;
+    }
+    let half = WIDEST / 2;
+    let begin = text.chars().take(half - 1);
+    begin
+        .chain(['…'])
+        .chain(text.chars().skip(length - half))
+        .collect()
 }
 
 pub(super) fn severity_tone(severity: Severity) -> Tone {
@@ -169,6 +186,16 @@ mod tests {
             ),
         ] {
             assert_eq!(Entry::readers(&exposures), Entry::toned(text, tone));
+        }
+    }
+
+    #[test]
+    fn a_text_without_end_has_its_middle_left_out() {
+        let long = ["a".repeat(4000), "b".repeat(4000)].concat();
+        let short = [&"a".repeat(119), "…", &"b".repeat(120)].concat();
+        let fits = "ü".repeat(240);
+        for (text, expected) in [(long, short), (fits.clone(), fits)] {
+            assert_eq!(shortened(text), expected);
         }
     }
 

@@ -5,6 +5,19 @@
 
 use std::fmt;
 
+/// What this program says, with names in it that were not escaped: its own line breaks and backslashes stay.
+pub fn said(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    let mut bytes = [0; 4];
+    for c in text.chars() {
+        match c {
+            '\n' | '\\' => harmless.push(c),
+            c => harmless.push_str(&printable(c.encode_utf8(&mut bytes).as_bytes()).to_string()),
+        }
+    }
+    harmless
+}
+
 /// Bytes that print as one harmless line: `\n`, `\x1b`, `\u{202e}`, `\xff` for what is not plain text.
 pub fn printable(bytes: &[u8]) -> Printable<'_> {
     Printable(bytes)
@@ -117,6 +130,13 @@ mod tests {
             assert_eq!(printable(bytes).to_string(), shown);
             assert_eq!(unescape(shown), bytes);
         }
+    }
+
+    #[test]
+    fn what_is_said_keeps_its_lines_and_no_other_control() {
+        let text = "open a\x1b[2Jb\u{202e}: bad\\xff\n  |\n1 | x\ty\r";
+        let shown = "open a\\x1b[2Jb\\u{202e}: bad\\xff\n  |\n1 | x\\ty\\r";
+        assert_eq!(said(text), shown);
     }
 
     proptest::proptest! {

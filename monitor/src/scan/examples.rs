@@ -29,7 +29,7 @@ pub fn refusal(scanner: &Scanner, rule: &RuleId, path: &str, content: &[u8]) -> 
     if ids(scanner, rule, &example, None).contains(&rule.id.as_str()) {
         return None;
     }
-    let is_matched = || rule.regex.regex().is_some_and(|regex| regex.is_match(content));
+    let is_matched = || rule.regex.find(content, 0).is_some();
     Some(if !rule.is_tried(scanner.rules(), &example) {
         Refusal::Untried
     } else if is_matched() {

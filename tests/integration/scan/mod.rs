@@ -7,8 +7,10 @@ mod gentle;
 mod hostile;
 mod huge;
 mod identity;
+mod names;
 mod redaction;
 mod results;
+mod statuses;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -49,6 +49,9 @@ pub(crate) struct ScanOptions {
     /// Leave out the files of 10 GB and 1 GB and the 3 million files
     #[arg(long)]
     quick: bool,
+    /// Measure Layerwatch without the others: its memory, on a machine that others use
+    #[arg(long)]
+    alone: bool,
 }
 
 /// What `cargo xtask bench kernel` takes.

@@ -98,7 +98,7 @@ impl Baseline {
 
     /// Reads what was accepted with this key.
     pub(super) fn read(file: &Path, key: &Key) -> Result<Self> {
-        let bytes = bounded::read(file, MAX_BYTES)?;
+        let bytes = bounded::read_regular(file, MAX_BYTES)?;
         let baseline: Self =
             serde_json::from_slice(&bytes).with_context(|| format!("{} is no baseline", file.display()))?;
         if baseline.kind != KIND || baseline.schema_version != 1 {

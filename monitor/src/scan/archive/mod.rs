@@ -76,7 +76,7 @@ pub(super) fn scan_target(
     }
     let opened = of_file(file).map_err(|FileFault { errno, .. }| {
         unreadable(errno.map_or_else(
-            || std::io::ErrorKind::InvalidInput.into(),
+            || std::io::Error::other("neither a file nor a directory"),
             std::io::Error::from_raw_os_error,
         ))
     })?;

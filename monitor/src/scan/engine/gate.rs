@@ -40,9 +40,14 @@ pub(super) fn kind(head: &[u8], config: ClassSet, classes: ClassSet) -> FileKind
     }
 }
 
-/// A NUL, or one control character in sixteen.
+/// A NUL with something after it, or one control character in sixteen: a text may end in a hole, or in zeros that a file
+/// system left of a file that was cut off.
 fn is_binary(head: &[u8]) -> bool {
     let head = head.get(..HEAD_BYTES).unwrap_or(head);
+    let head = match head.iter().rposition(|byte| *byte != 0) {
+        Some(last) if last > 0 => head.get(..=last).unwrap_or(head),
+        Some(_) | None => head,
+    };
     // Counted in bytes and without a branch, so that sixteen are looked at together: every file comes through here.
     let blocks = head.chunks(usize::from(u8::MAX)).map(|block| {
         let count = |count: u8, byte: &u8| count.wrapping_add(control(*byte));
@@ -75,6 +80,9 @@ mod tests {
             (&[&[1; 255][..], &[b'a'; 15 * 255]].concat(), false),
             (&[&[1; 256][..], &[b'a'; 15 * 256 - 1]].concat(), true),
             (&utf16, true),
+            (&[&b"PASSWORD=x\n"[..], &[0; 4000]].concat(), false),
+            (&[&b"PASSWORD=x\n"[..], &[0; 4000], b"x"].concat(), true),
+            (&[0; 4096], true),
             (b"", false),
         ] {
             assert_eq!(

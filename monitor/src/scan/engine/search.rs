@@ -172,30 +172,22 @@ impl<'s> Search<'s> {
         if hit < searched {
             return;
         }
-        let Some(regex) = rule.regex.regex() else {
-            return;
-        };
         let haystack = buffer
             .get(..(span.end + rule.after).min(buffer.len()))
             .unwrap_or_default();
         let mut at = span.start.max(searched);
         while at < haystack.len() {
-            let Some(captures) = regex.captures_at(haystack, at) else {
+            let Some(place) = rule.regex.find(haystack, at).filter(|p| p.whole.start < span.end) else {
                 break;
             };
-            let (Some(whole), Some(secret)) = (captures.get(0), captures.name("secret")) else {
-                break;
-            };
-            if whole.start() >= span.end {
-                break;
-            }
+            let (begin, end) = (place.whole.start, place.whole.end);
             let matched = Match {
                 haystack,
-                whole: whole.range(),
-                secret: secret.range(),
+                whole: place.whole,
+                secret: place.secret,
             };
-            let end = self.judge(index, rule, &matched);
-            at = end.unwrap_or(whole.end()).max(whole.start() + 1);
+            let judged = self.judge(index, rule, &matched);
+            at = judged.unwrap_or(end).max(begin + 1);
         }
         if let Some(searched) = self.searched.get_mut(index) {
             *searched = at

@@ -7,6 +7,8 @@
 mod class;
 mod expression;
 mod hint;
+#[cfg(test)]
+mod labelled;
 mod lint;
 mod table;
 
@@ -79,7 +81,7 @@ pub enum RuleError {
         id: String,
         /// Why not.
         #[source]
-        source: Box<regex::Error>,
+        source: Box<regex_automata::meta::BuildError>,
     },
 }
 
@@ -252,7 +254,7 @@ impl RuleSet {
                 if is_own {
                     rule.regex.compile().map_err(|source| RuleError::Regex {
                         id: rule.id.to_string(),
-                        source: Box::new(source),
+                        source,
                     })?;
                 }
                 if !replaced && !unwanted {

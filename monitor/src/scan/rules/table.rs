@@ -121,7 +121,14 @@ fn build(raw: RawRule, classes: &PathClasses) -> Result<Rule, RuleError> {
     let examples = |raw_examples: Vec<RawExample>| {
         raw_examples
             .into_iter()
-            .map(|example| read_example(&raw.id, example))
+            .map(|example| {
+                read_example(
+                    &raw.id,
+                    &example.path,
+                    example.text.as_deref(),
+                    example.base64.as_deref(),
+                )
+            })
             .collect::<Result<_, _>>()
     };
     Ok(Rule {
@@ -145,8 +152,14 @@ fn build(raw: RawRule, classes: &PathClasses) -> Result<Rule, RuleError> {
     })
 }
 
-fn read_example(id: &str, raw: RawExample) -> Result<Example, RuleError> {
-    let content = match (raw.text, raw.base64) {
+/// The file that a table writes as text or as base64.
+pub(super) fn read_example(
+    id: &str,
+    path: &str,
+    text: Option<&str>,
+    base64: Option<&str>,
+) -> Result<Example, RuleError> {
+    let content = match (text, base64) {
         (Some(text), None) => Some(text.replace(SPLIT, "").into_bytes()),
         (None, Some(base64)) => base64::engine::general_purpose::STANDARD.decode(base64).ok(),
         (Some(_), Some(_)) | (None, None) => None,
@@ -156,7 +169,7 @@ fn read_example(id: &str, raw: RawExample) -> Result<Example, RuleError> {
         what: "an example has either text or base64".to_owned(),
     })?;
     Ok(Example {
-        path: raw.path,
+        path: path.to_owned(),
         content,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::expression::Place;
 use super::*;
 use crate::model::{Finding, ImageId, StoreId};
 use crate::scan::{FingerprintKey, Scanner};
@@ -36,7 +37,7 @@ fn findings(scanner: &Scanner, rule: &Rule, example: &Example) -> Vec<Finding> {
 }
 
 /// The built-in tables as they lie in the source tree.
-fn on_disk() -> RuleSet {
+pub(super) fn on_disk() -> RuleSet {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scan/rules/builtin");
     let files: Vec<String> = BUILTIN
         .iter()
@@ -64,13 +65,13 @@ fn each_expression_compiles() {
 
 /// All that an attacker could want of an example: long runs of the characters that secrets are made of.
 fn secrets(rule: &Rule, example: &Example) -> Vec<String> {
-    let mut secrets: Vec<String> = rule
-        .regex
-        .regex()
-        .unwrap()
-        .captures_iter(&example.content)
-        .filter_map(|captures| captures.name("secret"))
-        .map(|secret| String::from_utf8_lossy(secret.as_bytes()).into_owned())
+    let next = |last: &Place| {
+        rule.regex
+            .find(&example.content, last.whole.end.max(last.whole.start + 1))
+    };
+    let places = std::iter::successors(rule.regex.find(&example.content, 0), next);
+    let mut secrets: Vec<String> = places
+        .map(|place| String::from_utf8_lossy(&example.content[place.secret]).into_owned())
         .filter(|secret| secret.len() >= 6)
         .collect();
     if rule.category == Category::PrivateKey {

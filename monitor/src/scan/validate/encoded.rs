@@ -94,10 +94,12 @@ pub(super) fn judge_base64(matched: &Match<'_>) -> Option<Accepted> {
 
 /// Base64 of a plain private key in DER (PKCS #1 or PKCS #8), not of a certificate.
 pub(super) fn judge_base64_der(matched: &Match<'_>) -> Option<Accepted> {
-    let decoded = LENIENT.decode(matched.bytes()).ok()?;
+    let tail = matched.tail();
+    let length = tail.iter().position(|byte| *byte == b'"')?;
+    let decoded = LENIENT.decode(tail.get(..length)?).ok()?;
     let content = der_sequence(&decoded)?;
     (content.get(..2)? == [0x02, 0x01] && matches!(content.get(2)?, 0 | 1))
-        .then(|| matched.accept(matched.secret.len(), decoded))
+        .then(|| matched.accept(length, decoded))
 }
 
 /// Secret keys of minisign (158 bytes, `Ed`) and signify (104 bytes, `EdBK`).

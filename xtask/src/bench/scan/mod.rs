@@ -23,8 +23,9 @@ use corpora::Corpus;
 use measure::{Cost, measure};
 use rivals::Program;
 
-/// The section of the page.
+/// The sections of the page: with the others, and without them.
 const SECTION: &str = "scan";
+const ALONE: &str = "scan alone";
 /// A program that takes longer on a corpus is measured there once.
 const SLOW_SECONDS: f64 = 30.0;
 
@@ -39,7 +40,11 @@ pub(super) fn run(workspace: &Workspace, options: &ScanOptions) -> Result<()> {
     };
     let folder = workspace.target.join("bench/scan");
     let corpora = corpora::make(&folder)?;
-    let programs = rivals::all(workspace, &folder, &agent)?;
+    let programs = if options.alone {
+        vec![rivals::own(&folder, &agent)?]
+    } else {
+        rivals::all(workspace, &folder, &agent)?
+    };
     let mut best: Vec<Vec<Option<Cost>>> = vec![vec![None; corpora.len()]; programs.len()];
     for round in 0..options.rounds {
         for (number, corpus) in corpora.iter().enumerate() {
@@ -54,7 +59,8 @@ pub(super) fn run(workspace: &Workspace, options: &ScanOptions) -> Result<()> {
     tables::comparison(&mut text, &corpora, &programs, &best);
     extremes::run(&folder, &agent, options.quick, &mut text)?;
     say::output(text.as_bytes());
-    page::update(workspace, page::PERFORMANCE, SECTION, &text)
+    let section = if options.alone { ALONE } else { SECTION };
+    page::update(workspace, page::PERFORMANCE, section, &text)
 }
 
 /// One more round of a program on a corpus; the better of it and the best before.

@@ -83,12 +83,17 @@ impl Program {
     }
 }
 
-/// All that can be had, Layerwatch first.
-pub(super) fn all(workspace: &Workspace, folder: &Path, agent: &Path) -> Result<Vec<Program>> {
+/// Layerwatch; its state lies in the bench's own folder.
+pub(super) fn own(folder: &Path, agent: &Path) -> Result<Program> {
     let state = format!("state_directory={}", folder.join("state").display());
     files::create_folder(&folder.join("state"))?;
     let scan = ["--set", &state, "scan", "--quiet", "-o", "jsonl", "{}"];
-    let mut programs = vec![Program::new(LAYERWATCH, agent, &scan, &[0])];
+    Ok(Program::new(LAYERWATCH, agent, &scan, &[0]))
+}
+
+/// All that can be had, Layerwatch first.
+pub(super) fn all(workspace: &Workspace, folder: &Path, agent: &Path) -> Result<Vec<Program>> {
+    let mut programs = vec![own(folder, agent)?];
     let had = |name: &str, found: Result<PathBuf>| match found {
         Ok(program) => Some(program),
         Err(error) => {

@@ -153,6 +153,12 @@ fn rows(explanation: &Explanation) -> Vec<Vec<Entry>> {
                 .map_or(Entry::plain("-"), Entry::plain),
         ),
     ];
+    if let Some(toc) = &explanation.layer.toc_digest {
+        rows.push(row(
+            "partial pull",
+            Entry::plain(format!("by its table of contents {toc}")),
+        ));
+    }
     if explanation.held_in != explanation.layer.key.layer {
         rows.push(row("in the copy", Entry::plain(&explanation.held_in)));
     }

@@ -286,6 +286,10 @@ pub struct Layer {
     pub diff_id: Option<Digest>,
     /// The digest of the blob as it was pulled.
     pub blob_digest: Option<Digest>,
+    /// The digest of the blob's table of contents, if the layer was put together by one: a partial pull (`zstd:chunked`),
+    /// of which only the files that the host lacked were fetched.
+    #[serde(default)]
+    pub toc_digest: Option<Digest>,
     /// The layer below.
     pub parent: Option<LayerId>,
     /// The directory with the layer's content.

@@ -364,6 +364,7 @@ fn layer(store: &StoreId, id: &str, ino: u64) -> Layer {
         key: layer_key(store, id),
         diff_id: Digest::parse(&format!("sha256:{}", "1".repeat(64))).ok(),
         blob_digest: None,
+        toc_digest: None,
         parent: None,
         content: format!("/storage/overlay/{id}/diff").into(),
         content_key: Some(key(ino)),

@@ -73,6 +73,20 @@ fn explained(scene: &Scene, podman: &str, name: &str) -> Result<usize> {
     Ok(files)
 }
 
+/// A pull that fetches, where the blob has a table of contents, what is lacking by that.
+fn pull(scene: &Scene, podman: &str, name: &str) -> Result<()> {
+    let config = scene.path().join("storage.conf");
+    let directory = scene.path().display();
+    let partial = format!(
+        "[storage]\ndriver = \"overlay\"\nrunroot = \"{directory}/graph-run\"\ngraphroot = \"{directory}/graph\"\n\
+         [storage.options.pull_options]\nenable_partial_images = \"true\"\n"
+    );
+    std::fs::write(&config, partial)?;
+    let mut command = scene.store.command(podman);
+    command.env("CONTAINERS_STORAGE_CONF", &config);
+    layerwatch_tests::run(command.args(["pull", "-q", "--tls-verify=false", name])).map(drop)
+}
+
 fn check(podman: &str, compression: &str) -> Result<()> {
     // An engine that is not installed where engines are is believed nothing.
     let arrival = |kind: &'static str| if podman == NEWER { "unknown" } else { kind };
@@ -102,9 +116,7 @@ fn check(podman: &str, compression: &str) -> Result<()> {
         assert_eq!(records.len(), count, "{records:#?}");
         Ok(records.remove(count - 1))
     };
-    scene
-        .store
-        .run(podman, &["pull", "-q", "--tls-verify=false", &name])?;
+    pull(&scene, podman, &name)?;
     let pulled = record(1)?;
     assert_eq!(image_of(&pulled), inspected(&scene, podman, &name)?);
     assert_eq!(
@@ -117,6 +129,10 @@ fn check(podman: &str, compression: &str) -> Result<()> {
         json!([arrival("pulled"), 2, [name], "podman"])
     );
     assert_eq!(explained(&scene, podman, &name)?, 5);
+    let key = scene.store.find(KEY)?.remove(0);
+    let told = asked(&scene, &["explain", key.to_str().context("text")?])?;
+    let is_partial = compression == "zstd:chunked";
+    assert_eq!(told["layer"]["toc_digest"].is_string(), is_partial, "{told:#}");
     let archive = scene.path().join("image.tar").display().to_string();
     scene.store.run(podman, &["save", "-q", "-o", &archive, &name])?;
     scene.store.run(podman, &["rmi", &name])?;

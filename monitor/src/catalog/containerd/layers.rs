@@ -74,6 +74,7 @@ pub(super) fn unpacked(
         let layer = Layer {
             diff_id: of_image.map(|layer| layer.diff_id.clone()),
             blob_digest: of_image.and_then(|layer| layer.blob.clone()),
+            toc_digest: None,
             parent: row
                 .parent
                 .as_deref()
@@ -117,6 +118,7 @@ pub(super) fn add_packed(
                 key: key.clone(),
                 diff_id: Some(layer.diff_id.clone()),
                 blob_digest: Some(blob),
+                toc_digest: None,
                 parent,
                 content,
                 content_key: None,

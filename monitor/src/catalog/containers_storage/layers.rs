@@ -85,6 +85,7 @@ fn layer(
         },
         diff_id: digest(record.diff_digest.as_deref(), &directory, problems),
         blob_digest: digest(record.compressed_diff_digest.as_deref(), &directory, problems),
+        toc_digest: digest(record.toc_digest.as_deref(), &directory, problems),
         parent: parent.map(LayerId::new),
         content_key: content_key(&directory, &content, state, problems),
         content,

@@ -14,6 +14,7 @@ pub(super) struct LayerRecord {
     pub(super) parent: Option<String>,
     pub(super) created: Option<String>,
     pub(super) compressed_diff_digest: Option<String>,
+    pub(super) toc_digest: Option<String>,
     pub(super) diff_digest: Option<String>,
     pub(super) diff_size: Option<i64>,
     pub(super) flags: Option<BTreeMap<String, serde_json::Value>>,

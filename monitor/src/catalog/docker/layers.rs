@@ -169,6 +169,7 @@ impl Reader<'_> {
             key,
             diff_id: None,
             blob_digest: None,
+            toc_digest: None,
             parent: None,
             content_key: is_here
                 .then(|| reading::content_key(&directory, &content, true, problems))

@@ -160,6 +160,7 @@ fn layer(store: &Store, found: &Found) -> Layer {
         },
         diff_id: None,
         blob_digest: None,
+        toc_digest: None,
         parent: None,
         content: path.clone(),
         content_key: metadata.is_dir().then(|| DevIno::of(metadata)),

@@ -71,6 +71,7 @@ fn layer(root: &Path, store: &Store) -> Layer {
         content_key: None,
         diff_id: Some(Digest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap()),
         blob_digest: None,
+        toc_digest: None,
         parent: None,
         size_bytes: None,
         created: None,

@@ -148,16 +148,15 @@ impl PullJoin {
         }
     }
 
+    /// When the newest sign of a store was.
+    pub fn newest(&self, store: &StoreId, knowledge: &Knowledge) -> Option<Timestamp> {
+        let of_it = self.recent.iter().filter(|sign| is_of(sign, store, knowledge));
+        of_it.map(|sign| sign.sighting.access.time).max()
+    }
+
     /// The signs in the store's index that may be this arrival's.
     fn signs(&self, arrival: &Arrival, knowledge: &Knowledge) -> Vec<&PullSignal> {
-        // containerd's namespaces share their directories, and a store may be younger than the sign of its first image.
-        let shows = |signal: &PullSignal| {
-            signal.store == arrival.image.store
-                || knowledge.store(&arrival.image.store).is_some_and(|store| {
-                    let mut directories = store.index_directories.iter();
-                    directories.any(|(_, key)| *key == signal.sighting.access.watch)
-                })
-        };
+        let shows = |signal: &PullSignal| is_of(signal, &arrival.image.store, knowledge);
         let told = self.told.get(&arrival.image.store);
         let fits = |signal: &&PullSignal| {
             let time = signal.sighting.access.time;
@@ -183,6 +182,15 @@ fn asked_report(asker: &Asker) -> AskedReport {
         container: actor.container.clone(),
         others: u64::try_from(asker.others).unwrap_or(u64::MAX),
     }
+}
+
+/// containerd's namespaces share their directories, and a store may be younger than the sign of its first image.
+fn is_of(sign: &PullSignal, store: &StoreId, knowledge: &Knowledge) -> bool {
+    sign.store == *store
+        || knowledge.store(store).is_some_and(|store| {
+            let mut directories = store.index_directories.iter();
+            directories.any(|(_, key)| *key == sign.sighting.access.watch)
+        })
 }
 
 fn is_same_process(one: &Sighting, other: &Sighting) -> bool {

@@ -10,6 +10,7 @@ mod exposed;
 mod inventory;
 mod packed;
 mod scans;
+mod signs;
 mod task;
 mod watches;
 

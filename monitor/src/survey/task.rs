@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::attempts::Attempts;
 use super::exposed::{self, Exposed};
+use super::signs::Signs;
 use super::{Survey, inventory};
 use crate::catalog::{self, Catalog, Problem, StoreEvent, StoreWatch};
 use crate::knowledge::{Knowledge, KnowledgeParts};
@@ -97,7 +98,7 @@ pub enum Happening<'a> {
 pub struct SurveyTask {
     survey: Survey,
     watch: StoreWatch,
-    signals: mpsc::Receiver<PullSignal>,
+    signs: Signs,
     outputs: Outputs,
     join: PullJoin,
     /// What pulls are told from; absent until the first reading, whose images were there before the agent.
@@ -125,7 +126,7 @@ impl SurveyTask {
         Self {
             survey,
             watch,
-            signals,
+            signs: Signs::new(signals),
             outputs,
             join: PullJoin::default(),
             reported: None,
@@ -195,7 +196,7 @@ impl SurveyTask {
         self.watch.retarget(targets);
         self.report_problems();
         self.publish().await;
-        self.report_pulls();
+        self.report_pulls().await;
     }
 
     async fn publish(&mut self) {
@@ -254,22 +255,26 @@ impl SurveyTask {
         self.problems.clone_from(&catalog.problems);
     }
 
-    fn report_pulls(&mut self) {
-        while let Ok(signal) = self.signals.try_recv() {
-            self.join.signal(signal);
-        }
+    async fn report_pulls(&mut self) {
         let catalog = Arc::clone(self.survey.catalog());
+        let knowledge = Arc::clone(&self.outputs.knowledge.borrow());
+        let arrivals = self.reported.as_ref();
+        let arrivals = arrivals.map_or_else(Vec::new, |before| catalog::arrivals(before, &catalog));
+        let changed = arrivals
+            .iter()
+            .map(|arrival| arrival.image.store.clone())
+            .collect();
+        self.signs.gather(&changed, &mut self.join, &knowledge).await;
         let Some(reported) = self.reported.take() else {
             self.attempts
                 .look(&catalog, &BTreeSet::new(), (self.outputs.clock)());
             self.reported = Some(catalog);
             return;
         };
-        let knowledge = Arc::clone(&self.outputs.knowledge.borrow());
         let time = (self.outputs.clock)();
         let waited = std::mem::take(&mut self.unsettled);
         let mut arrived = BTreeSet::new();
-        for arrival in catalog::arrivals(&reported, &catalog) {
+        for arrival in arrivals {
             arrived.insert(arrival.image.store.clone());
             // An image gets its name with the last write of a pull; until then it is not whole.
             if arrival.image.names.is_empty() {

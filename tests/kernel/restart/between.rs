@@ -36,10 +36,9 @@ fn what_was_lost_between_two_agents_is_told_by_the_next() -> Result<()> {
     reads.as_user(|number| &keys[number % FINDINGS])?;
 
     let agent = host.agent()?;
-    let lost = agent.wait_for_metric(
-        "layerwatch_kernel_events_total{hook=\"open\",outcome=\"ring-full\"}",
-        1.0,
-    )?;
+    let refused = "layerwatch_kernel_events_total{hook=\"open\",outcome=\"ring-full\"}";
+    let refused = || agent.metric(refused).filter(|count| *count >= 1.0);
+    let lost = wait_until("the ring refused some", deadline(), refused).with_context(|| agent.log())?;
     let told = wait_until("the loss is said", deadline(), || {
         let lines = agent.of_kind("state").ok()?;
         lines.into_iter().find(|line| line["alert"] == "EventsLost")

@@ -25,7 +25,9 @@ const TIMEOUT_SECONDS: u64 = 1200;
 pub(super) const ONLY_HERE: [&str; 4] = ["--skip", "restart::", "--skip", "here::"];
 /// What one machine of a plain run is enough for, since it is slow: file systems that are made and mounted, maps and rings
 /// that are filled.
-const ONLY_IN_ONE: [&str; 6] = ["--skip", "keys::", "--skip", "loss::", "--skip", "gaps::"];
+const ONLY_IN_ONE: [&str; 8] = [
+    "--skip", "keys::", "--skip", "loss::", "--skip", "gaps::", "--skip", "thin::",
+];
 /// The kernel tests inside a machine.
 pub(super) const INSIDE: &str = "/bin/kernel";
 

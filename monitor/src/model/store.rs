@@ -177,7 +177,7 @@ pub struct Store {
 pub struct Leftovers {
     /// How many, layers that the index calls incomplete among them.
     pub count: u64,
-    /// Their bytes.
+    /// Their bytes; of directories, those of the first 20,000 files below.
     pub bytes: u64,
     /// When the one that has not changed for longest changed last.
     pub oldest: Option<jiff::Timestamp>,

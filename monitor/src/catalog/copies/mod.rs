@@ -1,5 +1,5 @@
-//! Stores whose layers are copies of the whole tree (drivers vfs, btrfs and devicemapper): which layer a file came with, and what later layers
-//! made of it.
+//! Stores whose layers are copies of the whole tree (drivers vfs, btrfs and devicemapper): which layer a file came with, and
+//! what later layers made of it.
 //!
 //! Invariant: a file is the same in two copies when its type, mode, owner, size and time of change are, for that is what
 //! the copying keeps; no link of a layer is followed. Looks at the files; called when knowledge is built and by

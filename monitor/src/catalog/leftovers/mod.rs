@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::problem::{Problem, ProblemKind};
 use super::{Catalog, Host};
 use crate::model::{DevIno, Engine, Layer, LayerId, LayerKey, LayerState, Leftovers, Store};
 
@@ -40,10 +41,12 @@ pub(super) fn add(host: &Host, is_discovery: bool, previous: &Catalog, catalog: 
         let Some(store) = catalog.stores.get(at).cloned() else {
             continue;
         };
-        let mut found = of_store(&store);
+        let mut look = Look::default();
+        let mut found = look.of_store(&store);
         if is_discovery && store.engine.is_containers_storage() {
-            found.extend(blobs(&host.path(BLOBS), store.owner_uid));
+            found.extend(look.blobs(&host.path(BLOBS), store.owner_uid));
         }
+        catalog.problems.extend(look.cut(&store, found.len()));
         // Blobs of one user's pulls, and what a root's namespaces share, are the first store's.
         let mut found: Vec<Found> = found
             .into_iter()
@@ -79,66 +82,105 @@ pub(super) fn add(host: &Host, is_discovery: bool, previous: &Catalog, catalog: 
     }
 }
 
-fn of_store(store: &Store) -> Vec<Found> {
-    let root = &store.root;
-    let driver = store.driver.as_str();
-    let begins = |prefix: &'static str| move |name: &str| name.starts_with(prefix);
-    match store.engine {
-        Engine::ContainersStorage | Engine::CriO => {
-            let mut found = entries(&root.join(driver).join("staging"), |_| true);
-            found.extend(entries(&root.join(driver).join("tempdirs"), begins("temp-dir-")));
-            let layers = root.join(format!("{driver}-layers/tmp"));
-            found.extend(entries(&layers, begins("temp-dir-")));
-            found
-        }
-        Engine::Docker => {
-            let mut found = entries(&root.join("tmp"), |name| {
-                DOCKERS.iter().any(|prefix| name.starts_with(prefix))
-            });
-            let layers = root.join("image").join(driver).join("layerdb/tmp");
-            found.extend(entries(&layers, begins("write-set-")));
-            found
-        }
-        Engine::Containerd | Engine::BuildKit => {
-            let content = if store.engine == Engine::BuildKit {
-                "content/ingest"
-            } else {
-                "io.containerd.content.v1.content/ingest"
-            };
-            let ingested = entries(&root.join(content), |_| true).into_iter();
-            let mut found: Vec<Found> = ingested.filter_map(|one| look(one.path.join("data"))).collect();
-            for (directory, _) in &store.layer_directories {
-                found.extend(entries(directory, begins("new-")));
+/// One look at a store's leftovers.
+#[derive(Default)]
+struct Look {
+    /// Directories with more entries than are looked at.
+    cut: Vec<PathBuf>,
+}
+
+impl Look {
+    fn of_store(&mut self, store: &Store) -> Vec<Found> {
+        let root = &store.root;
+        let driver = store.driver.as_str();
+        let begins = |prefix: &'static str| move |name: &str| name.starts_with(prefix);
+        match store.engine {
+            Engine::ContainersStorage | Engine::CriO => {
+                let mut found = self.entries(&root.join(driver).join("staging"), |_| true);
+                found.extend(self.entries(&root.join(driver).join("tempdirs"), begins("temp-dir-")));
+                let layers = root.join(format!("{driver}-layers/tmp"));
+                found.extend(self.entries(&layers, begins("temp-dir-")));
+                found
             }
-            found
+            Engine::Docker => {
+                let mut found = self.entries(&root.join("tmp"), |name| {
+                    DOCKERS.iter().any(|prefix| name.starts_with(prefix))
+                });
+                let layers = root.join("image").join(driver).join("layerdb/tmp");
+                found.extend(self.entries(&layers, begins("write-set-")));
+                found
+            }
+            Engine::Containerd | Engine::BuildKit => {
+                let content = if store.engine == Engine::BuildKit {
+                    "content/ingest"
+                } else {
+                    "io.containerd.content.v1.content/ingest"
+                };
+                let ingested = self.entries(&root.join(content), |_| true).into_iter();
+                let mut found: Vec<Found> = ingested.filter_map(|one| look(one.path.join("data"))).collect();
+                for (directory, _) in &store.layer_directories {
+                    found.extend(self.entries(directory, begins("new-")));
+                }
+                found
+            }
         }
     }
-}
 
-/// The blobs of a user's pulls: numbered files in a directory that nobody else made.
-fn blobs(temporary: &Path, owner: u32) -> Vec<Found> {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_blobs = |name: &str| {
-        let mut prefixes = BLOB_DIRECTORIES.iter();
-        prefixes.any(|prefix| name.strip_prefix(prefix).is_some_and(is_number))
-    };
-    let directories = entries(temporary, is_blobs).into_iter();
-    directories
-        .filter(|directory| directory.metadata.is_dir() && directory.metadata.uid() == owner)
-        .flat_map(|directory| entries(&directory.path, is_number))
-        .filter(|blob| blob.metadata.is_file())
-        .collect()
-}
+    /// The blobs of a user's pulls: numbered files in a directory that nobody else made. Anybody may make others there, so what
+    /// is somebody else's counts for nothing.
+    fn blobs(&mut self, temporary: &Path, owner: u32) -> Vec<Found> {
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_blobs = |name: &str| {
+            let mut prefixes = BLOB_DIRECTORIES.iter();
+            prefixes.any(|prefix| name.strip_prefix(prefix).is_some_and(is_number))
+        };
+        let directories = self.entries(temporary, is_blobs).into_iter();
+        directories
+            .filter(|directory| directory.metadata.is_dir() && directory.metadata.uid() == owner)
+            .take(MAX)
+            .flat_map(|directory| self.entries(&directory.path, is_number))
+            .filter(|blob| blob.metadata.is_file())
+            // One more tells that there are more.
+            .take(MAX + 1)
+            .collect()
+    }
 
-/// The entries of a directory with such names; none where there is no such directory.
-fn entries(directory: &Path, is_one: impl Fn(&str) -> bool) -> Vec<Found> {
-    let is_directory = directory
-        .symlink_metadata()
-        .is_ok_and(|metadata| metadata.is_dir());
-    let entries = is_directory.then(|| std::fs::read_dir(directory).ok()).flatten();
-    let named = entries.into_iter().flatten().take(MAX_ENTRIES).flatten();
-    let named = named.filter(|entry| entry.file_name().to_str().is_some_and(&is_one));
-    named.filter_map(|entry| look(entry.path())).take(MAX).collect()
+    /// The entries of a directory with such names; none where there is no such directory.
+    fn entries(&mut self, directory: &Path, is_one: impl Fn(&str) -> bool) -> Vec<Found> {
+        let is_directory = directory
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir());
+        let entries = is_directory.then(|| std::fs::read_dir(directory).ok()).flatten();
+        let mut entries = entries.into_iter().flatten();
+        let named = entries.by_ref().take(MAX_ENTRIES).flatten();
+        let named = named.filter(|entry| entry.file_name().to_str().is_some_and(&is_one));
+        let found = named.filter_map(|entry| look(entry.path())).collect();
+        if entries.next().is_some() {
+            self.cut.push(directory.to_owned());
+        }
+        found
+    }
+
+    /// What was not looked at, or is not told of so many that were found.
+    fn cut(self, store: &Store, found: usize) -> impl Iterator<Item = Problem> {
+        let problem = |directory: &Path, cause: &str| {
+            Problem::new(
+                ProblemKind::TooLarge,
+                directory,
+                "look for leftovers of pulls",
+                cause,
+            )
+        };
+        let entries = format!("more than {MAX_ENTRIES} entries, only as many are looked at");
+        let cut: Vec<Problem> = self
+            .cut
+            .iter()
+            .map(|directory| problem(directory, &entries))
+            .collect();
+        let many = format!("more than {MAX} leftovers, only as many are told");
+        let many = (found > MAX).then(|| problem(&store.root, &many));
+        cut.into_iter().chain(many)
+    }
 }
 
 fn look(path: PathBuf) -> Option<Found> {

@@ -1,5 +1,7 @@
 //! What each engine leaves, and what lies beside it and is none.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::catalog::{read, refresh};
 
@@ -152,6 +154,31 @@ fn no_link_is_followed_and_foreign_blobs_are_not_ours() {
     let owner = host.path("/s").metadata().unwrap().uid();
     std::fs::create_dir(host.path("/var/tmp/storage2")).unwrap();
     std::fs::write(host.path("/var/tmp/storage2/1"), "").unwrap();
-    assert_eq!(blobs(&host.path("/var/tmp"), owner).len(), 1);
-    assert_eq!(blobs(&host.path("/var/tmp"), owner + 1).len(), 0);
+    assert_eq!(Look::default().blobs(&host.path("/var/tmp"), owner).len(), 1);
+    assert_eq!(Look::default().blobs(&host.path("/var/tmp"), owner + 1).len(), 0);
+}
+
+#[test]
+fn what_is_beyond_the_bounds_is_said() {
+    let (_directory, host) = host(&["/s/overlay-layers/", "/s/overlay/staging/", "/var/tmp/"]);
+    let problems = || {
+        let mut catalog = read(&host, &["/s".into()]);
+        add(&host, true, &Catalog::default(), &mut catalog);
+        let told = catalog.stores[0].leftovers.count;
+        let problems = catalog.problems.into_iter();
+        let of_it = problems.filter(|one| one.kind == ProblemKind::TooLarge);
+        (told, of_it.map(|one| one.cause).collect::<BTreeSet<_>>())
+    };
+    assert_eq!(problems(), (0, BTreeSet::new()));
+    for number in 0..=MAX {
+        std::fs::create_dir(host.path(format!("/s/overlay/staging/{number}"))).unwrap();
+    }
+    let many = "more than 1000 leftovers, only as many are told".to_owned();
+    assert_eq!(problems(), (1000, BTreeSet::from([many.clone()])));
+    // Anybody can fill this one.
+    for number in 0..=MAX_ENTRIES {
+        std::fs::write(host.path(format!("/var/tmp/{number}")), "").unwrap();
+    }
+    let cut = "more than 20000 entries, only as many are looked at".to_owned();
+    assert_eq!(problems(), (1000, BTreeSet::from([many, cut])));
 }

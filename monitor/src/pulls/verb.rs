@@ -101,6 +101,8 @@ mod tests {
                 Some(Loaded),
             ),
             ("skopeo copy", None),
+            ("/usr/bin/crio --config /c", Some(Pulled)),
+            ("crio-pull-image", Some(Pulled)),
             ("podman system service", None),
             ("podman tag pull load", None),
             ("podman --log-level pull", None),

@@ -15,6 +15,8 @@ use crate::model::{Engine, Leftovers, Store, StoreId};
 const GRACE: SignedDuration = SignedDuration::from_secs(3);
 /// What has not changed for so long is not worked on any more.
 const ABANDONED: SignedDuration = SignedDuration::from_mins(10);
+/// So long each growth of its blobs is followed.
+const YOUNG: SignedDuration = SignedDuration::from_mins(1);
 /// Engines of containers/storage put an image's configuration aside too, also of one that was there: so much is a layer's.
 const LAYER_BYTES: u64 = 64 << 10;
 
@@ -73,9 +75,13 @@ impl Attempts {
         failures
     }
 
-    /// Whether something may end soon.
-    pub(super) fn is_waiting(&self) -> bool {
-        self.known.values().any(|attempt| !attempt.is_told)
+    /// Whether something may end soon, or grows whose bytes are not known yet; what goes on for long is looked at as
+    /// everything is.
+    pub(super) fn is_waiting(&self, now: Timestamp) -> bool {
+        self.known.values().any(|attempt| {
+            let is_young = now.duration_since(attempt.begun) < YOUNG;
+            !attempt.is_told && (attempt.gone.is_some() || is_young)
+        })
     }
 
     fn lies(&mut self, store: &Store, now: Timestamp) -> Option<Failure> {
@@ -135,6 +141,27 @@ fn tells_by_going(engine: Engine) -> bool {
 mod tests {
     use super::*;
     use crate::plane::frames::{Scene, after};
+
+    #[test]
+    fn one_that_goes_on_is_not_looked_at_twice_a_second_for_ever() {
+        let mut attempts = Attempts::default();
+        let mut store = Scene::new().parts.stores[0].clone();
+        let mut waits = Vec::new();
+        for (second, blobs) in [(0, 0), (1, 1), (60, 1), (62, 1), (500, 0), (504, 0)] {
+            store.leftovers = Leftovers {
+                blobs,
+                newest: Some(after(second)),
+                ..Leftovers::default()
+            };
+            let catalog = Catalog {
+                stores: vec![store.clone()],
+                ..Catalog::default()
+            };
+            attempts.look(&catalog, &BTreeSet::new(), after(second));
+            waits.push(attempts.is_waiting(after(second)));
+        }
+        assert_eq!(waits, [false, true, true, false, true, false]);
+    }
 
     /// A look: its second, the blobs and bytes that lie there, the second of their last change, and whether an image arrived.
     type Look = (i64, u64, u64, i64, bool);

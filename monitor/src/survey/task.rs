@@ -157,7 +157,7 @@ impl SurveyTask {
 
     /// How long until the next look, if nothing shows before.
     fn pause(&self) -> Duration {
-        if self.unsettled.is_empty() && !self.attempts.is_waiting() {
+        if self.unsettled.is_empty() && !self.attempts.is_waiting((self.outputs.clock)()) {
             RECHECK
         } else {
             SETTLE

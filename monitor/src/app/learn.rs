@@ -36,6 +36,10 @@ pub(super) fn task(
     open_files: OpenFilesSender,
 ) -> Result<SurveyTask> {
     let options = start::survey_options(config, started.facts);
+    if !options.host.shows_processes() {
+        let place = options.host.path("/proc");
+        tracing::warn!(proc = %place.display(), "the host's processes are not seen: no exposure by them, no engine sockets");
+    }
     let targets = catalog::targets(&options.host, &Catalog::default(), &options.roots);
     let watch = StoreWatch::start(options.host.clone(), targets, QUIET).context("watch the stores")?;
     let own = Arc::clone(&shared.maps);

@@ -76,6 +76,12 @@ impl Host {
         seen
     }
 
+    /// Whether the host's processes are there to be seen; a pod that is given no `/proc` sees none of their users, mounts and
+    /// engines, nor the sockets of these.
+    pub fn shows_processes(&self) -> bool {
+        self.path("/proc/1").exists()
+    }
+
     /// The host's own name for a path that this process sees; `None` outside the host's root.
     pub fn host_path(&self, seen: &Path) -> Option<PathBuf> {
         let below = seen.strip_prefix(&self.root).ok()?;

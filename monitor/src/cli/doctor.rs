@@ -96,6 +96,7 @@ pub(super) fn doctor(context: &Context, arguments: &DoctorArguments) -> Result<D
     checks.push(capabilities()?);
     checks.extend(tracing(&config));
     checks.extend(running_agent(&config));
+    checks.push(host_processes(&Host::new(&config.stores.host_root)));
     checks.extend(stores(&config));
     let failed = checks.iter().any(|check| check.level == Level::Fail);
     Output::new(arguments.output).list(&checks, &[])?;
@@ -305,6 +306,19 @@ fn measure() -> u128 {
     least.as_nanos() / u128::from(CALLS)
 }
 
+/// Whether who runs on the host is seen, on which exposure and the engines depend.
+fn host_processes(host: &Host) -> Check {
+    if host.shows_processes() {
+        return Check::ok("host's processes", "seen");
+    }
+    Check::new(
+        Level::Warn,
+        "host's processes",
+        "none is seen: their users, capabilities and mounts, running engines and their sockets",
+        format!("mount the host's /proc at {}", host.path("/proc").display()),
+    )
+}
+
 fn stores(config: &Config) -> Vec<Check> {
     let host = Host::new(&config.stores.host_root);
     let catalog = catalog::read(&host, &config.stores.roots);
@@ -327,4 +341,20 @@ fn stores(config: &Config) -> Vec<Check> {
         checks.push(Check::new(Level::Warn, "store problem", problem.to_string(), ""));
     }
     checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_processes_is_a_warning() {
+        let root = tempfile::tempdir().unwrap();
+        let (host, proc) = (Host::new(root.path()), root.path().join("proc"));
+        let blind = host_processes(&host);
+        let fix = format!("mount the host's /proc at {}", proc.display());
+        assert_eq!((blind.level, blind.fix), (Level::Warn, fix));
+        std::fs::create_dir_all(proc.join("1")).unwrap();
+        assert_eq!(host_processes(&host).level, Level::Ok);
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: it really attaches and detaches where it may; what it says of the kernel was tried, not read off a version.
 
+mod host;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,10 +13,9 @@ use super::context::Context;
 use super::exit::Done;
 use super::output::{Item, Output, OutputArguments};
 use super::run::TierArgument;
-use super::running;
 use super::tone::{Entry, Tone};
 use crate::app;
-use crate::catalog::{self, Host};
+use crate::catalog::Host;
 use crate::config::Config;
 use crate::kernel::{self, Canary, Environment, Lockdown, Tier};
 use crate::privilege;
@@ -95,27 +96,12 @@ pub(super) fn doctor(context: &Context, arguments: &DoctorArguments) -> Result<D
     checks.extend(kernel_checks(&environment));
     checks.push(capabilities()?);
     checks.extend(tracing(&config));
-    checks.extend(running_agent(&config));
-    checks.push(host_processes(&Host::new(&config.stores.host_root)));
-    checks.extend(stores(&config));
+    checks.extend(host::running_agent(&config));
+    checks.push(host::host_processes(&Host::new(&config.stores.host_root)));
+    checks.extend(host::stores(&config));
     let failed = checks.iter().any(|check| check.level == Level::Fail);
     Output::new(arguments.output).list(&checks, &[])?;
     Ok(if failed { Done::Unfit } else { Done::Clean })
-}
-
-/// Whether an agent that runs here watches all that it found; nothing where none answers.
-fn running_agent(config: &Config) -> Option<Check> {
-    Some(match running::unwatched(&config.web.listen)? {
-        0 => Check::ok("running agent", "watches all that it found"),
-        unwatched => Check::new(
-            Level::Warn,
-            "running agent",
-            format!(
-                "{unwatched} files or directories do not fit the kernel's maps: reads of them are not seen"
-            ),
-            "remove images that are not used, or watch fewer stores: stores.roots",
-        ),
-    })
 }
 
 fn kernel_checks(environment: &Environment) -> Vec<Check> {
@@ -304,57 +290,4 @@ fn measure() -> u128 {
     };
     let least = (0..ROUNDS).map(|_| round()).min().unwrap_or(Duration::ZERO);
     least.as_nanos() / u128::from(CALLS)
-}
-
-/// Whether who runs on the host is seen, on which exposure and the engines depend.
-fn host_processes(host: &Host) -> Check {
-    if host.shows_processes() {
-        return Check::ok("host's processes", "seen");
-    }
-    Check::new(
-        Level::Warn,
-        "host's processes",
-        "none is seen: their users, capabilities and mounts, running engines and their sockets",
-        format!("mount the host's /proc at {}", host.path("/proc").display()),
-    )
-}
-
-fn stores(config: &Config) -> Vec<Check> {
-    let host = Host::new(&config.stores.host_root);
-    let catalog = catalog::read(&host, &config.stores.roots);
-    let mut checks: Vec<Check> = catalog
-        .stores
-        .iter()
-        .map(|store| {
-            let layers = catalog.layers.keys().filter(|key| key.store == store.id).count();
-            Check::ok(
-                "store",
-                format!("{}, {layers} layers, owner {}", store.id, store.owner_uid),
-            )
-        })
-        .collect();
-    if checks.is_empty() {
-        let fix = "pull an image, or name the store: stores.roots";
-        checks.push(Check::new(Level::Warn, "store", "none was found", fix));
-    }
-    for problem in &catalog.problems {
-        checks.push(Check::new(Level::Warn, "store problem", problem.to_string(), ""));
-    }
-    checks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_without_processes_is_a_warning() {
-        let root = tempfile::tempdir().unwrap();
-        let (host, proc) = (Host::new(root.path()), root.path().join("proc"));
-        let blind = host_processes(&host);
-        let fix = format!("mount the host's /proc at {}", proc.display());
-        assert_eq!((blind.level, blind.fix), (Level::Warn, fix));
-        std::fs::create_dir_all(proc.join("1")).unwrap();
-        assert_eq!(host_processes(&host).level, Level::Ok);
-    }
 }

@@ -255,15 +255,22 @@ impl SurveyTask {
         self.problems.clone_from(&catalog.problems);
     }
 
+    /// Whether an arrival is told at this look.
+    fn is_told(&self, arrival: &catalog::Arrival) -> bool {
+        let key = || (arrival.image.store.clone(), arrival.image.id.clone());
+        let is_settled = !arrival.is_new || !arrival.is_unfinished() || self.unsettled.contains(&key());
+        // An image gets its name with the last write of a pull; until then it is not whole.
+        is_settled && !arrival.image.names.is_empty()
+    }
+
     async fn report_pulls(&mut self) {
         let catalog = Arc::clone(self.survey.catalog());
         let knowledge = Arc::clone(&self.outputs.knowledge.borrow());
         let arrivals = self.reported.as_ref();
         let arrivals = arrivals.map_or_else(Vec::new, |before| catalog::arrivals(before, &catalog));
-        let changed = arrivals
-            .iter()
-            .map(|arrival| arrival.image.store.clone())
-            .collect();
+        // What is looked at again is not waited for: more directories of it may have to be watched meanwhile.
+        let told = arrivals.iter().filter(|one| self.is_told(one));
+        let changed = told.map(|one| one.image.store.clone()).collect();
         self.signs.gather(&changed, &mut self.join, &knowledge).await;
         let Some(reported) = self.reported.take() else {
             self.attempts
@@ -272,17 +279,14 @@ impl SurveyTask {
             return;
         };
         let time = (self.outputs.clock)();
-        let waited = std::mem::take(&mut self.unsettled);
+        let mut unsettled = BTreeSet::new();
         let mut arrived = BTreeSet::new();
         for arrival in arrivals {
             arrived.insert(arrival.image.store.clone());
-            // An image gets its name with the last write of a pull; until then it is not whole.
-            if arrival.image.names.is_empty() {
-                continue;
-            }
-            let key = (arrival.image.store.clone(), arrival.image.id.clone());
-            if arrival.is_new && arrival.is_unfinished() && !waited.contains(&key) {
-                self.unsettled.insert(key);
+            if !self.is_told(&arrival) {
+                if !arrival.image.names.is_empty() {
+                    unsettled.insert((arrival.image.store, arrival.image.id));
+                }
                 continue;
             }
             let new_layers = arrival.new_layers;
@@ -294,6 +298,7 @@ impl SurveyTask {
             };
             (self.outputs.pulled)(self.join.report(&arrival, &knowledge));
         }
+        self.unsettled = unsettled;
         for failure in self.attempts.look(&catalog, &arrived, time) {
             let report = self
                 .join

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::docker::build_cache;
 use crate::model::{Driver, Engine};
 
 /// A directory in which a commit of a layer or an image shows.
@@ -71,6 +72,10 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
                 index(format!("image/{driver}"), Entries::Named(&["repositories.json"])),
                 index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
                 index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
+                index(
+                    build_cache::HOME.to_owned(),
+                    Entries::Written(&["snapshots.db", "metadata_v2.db"]),
+                ),
             ];
             // A layer has files from when its device is mounted.
             if driver == Driver::Devicemapper.as_str() {
@@ -98,7 +103,10 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
             index(CONTAINERD_SUBVOLUMES.to_owned(), Entries::Numbers),
         ],
         Engine::BuildKit => vec![
-            index(String::new(), Entries::Written(&["containerdmeta.db"])),
+            index(
+                String::new(),
+                Entries::Written(&["containerdmeta.db", "metadata_v2.db"]),
+            ),
             index("content/blobs/sha256".to_owned(), Entries::Digests),
             index("content/ingest".to_owned(), Entries::Digests),
             index(BUILDKIT_SNAPSHOTS.to_owned(), Entries::Numbers),

@@ -115,6 +115,22 @@ impl Containerd {
         self.directory.join("root")
     }
 
+    /// Has a blob of nobody's brought in: newer releases make their content store with the first one, and tier D sees who brings
+    /// what by a directory in it.
+    pub fn use_once(&self) -> Result<()> {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo blob | \"$@\"", "sh", self.release.client, "--address"]);
+        command.arg(self.directory.join("sock"));
+        command.args(["--namespace", "used", "content", "ingest", "blob"]);
+        let output = output(&mut command)?;
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
     /// Runs the client; what it printed, without the line's end.
     pub fn ctr(&self, arguments: &[&str]) -> Result<String> {
         run(self.release, &self.directory, arguments)

@@ -28,6 +28,8 @@ pub struct Arrival {
     pub new_layers: Vec<LayerId>,
     /// Some of its layers are not unpacked, or not yet.
     pub is_packed: bool,
+    /// And something is being unpacked there now.
+    pub is_unpacking: bool,
 }
 
 impl Arrival {
@@ -73,17 +75,19 @@ pub fn arrivals(old: &Catalog, new: &Catalog) -> Vec<Arrival> {
             }
             let before = known.get(&key).copied();
             let new_names = names_added(before, image);
+            let mut layers = image
+                .layers
+                .iter()
+                .filter_map(|id| new.lent_layer(&image.store, id));
+            let is_packed = layers.any(Layer::is_packed);
             (before.is_none() || !new_names.is_empty()).then(|| Arrival {
                 image: image.clone(),
                 is_new: before.is_none(),
                 kind: kind(new, before, image),
                 new_names,
                 new_layers: layers_added(old, image),
-                is_packed: image
-                    .layers
-                    .iter()
-                    .filter_map(|id| new.lent_layer(&image.store, id))
-                    .any(Layer::is_packed),
+                is_packed,
+                is_unpacking: is_packed && is_unpacking(new, key.0),
             })
         })
         .collect()
@@ -116,6 +120,12 @@ fn kind(catalog: &Catalog, before: Option<&Image>, image: &Image) -> ArrivalKind
     } else {
         ArrivalKind::Unknown
     }
+}
+
+/// Whether something is being unpacked in a namespace, by whatever snapshotter.
+fn is_unpacking(catalog: &Catalog, home: Home<'_>) -> bool {
+    let mut layers = catalog.layers.values();
+    layers.any(|layer| layer.state == LayerState::Incomplete && Home::of(catalog, &layer.key.store) == home)
 }
 
 /// Whether a builder keeps what is on top of the image: as its own, or under another id as the same content.

@@ -132,14 +132,19 @@ impl Askers {
     /// Those who asked at a socket of this engine.
     fn at(&mut self, now: Timestamp, engine: &Actor, knowledge: &Knowledge) -> Vec<&mut Asked> {
         let lineage = std::iter::once(&engine.process).chain(&engine.ancestors);
-        let engines: Vec<&PathBuf> = lineage
+        let engines: Vec<(u32, &PathBuf)> = lineage
             .filter(|process| process.exe_key.is_some_and(|exe| knowledge.is_engine(exe)))
-            .filter_map(|process| process.exe.as_ref())
+            .filter_map(|process| Some((process.pid, process.exe.as_ref()?)))
             .collect();
+        // Who serves it may be known since.
+        let serves = |one: &Asked, (pid, exe): &(u32, &PathBuf)| {
+            let now = knowledge.engine_socket(one.socket.key);
+            now.unwrap_or(&one.socket).is_served_by(*pid, exe)
+        };
         self.asked
             .iter_mut()
             .filter(|one| one.sighting.access.time <= now && !one.is_over(now))
-            .filter(|one| engines.iter().any(|exe| one.socket.is_served_by(exe)))
+            .filter(|one| engines.iter().any(|engine| serves(one, engine)))
             .collect()
     }
 }

@@ -234,6 +234,9 @@ pub struct EngineSocket {
     pub path: PathBuf,
     /// Whose it is: the user that the engine serves, besides root.
     pub owner_uid: u32,
+    /// The processes that do what is asked there; none where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub served_by: Vec<u32>,
 }
 
 /// Which programs read images for those who ask at a socket of this name; Docker has containerd do it.
@@ -249,8 +252,11 @@ const SERVED_BY: [(&str, &[&str]); 5] = [
 ];
 
 impl EngineSocket {
-    /// Whether an engine's executable does what is asked at this socket.
-    pub fn is_served_by(&self, exe: &Path) -> bool {
+    /// Whether an engine's process does what is asked at this socket: one that is known to, else one of such a name.
+    pub fn is_served_by(&self, pid: u32, exe: &Path) -> bool {
+        if !self.served_by.is_empty() {
+            return self.served_by.contains(&pid);
+        }
         let served = SERVED_BY
             .iter()
             .find(|(socket, _)| self.path.file_name().is_some_and(|name| name == *socket));

@@ -347,6 +347,7 @@ fn host() -> KnowledgeParts {
             key: key(950),
             path: "/run/docker.sock".into(),
             owner_uid: 0,
+            served_by: Vec::new(),
         }],
         engine_executables: vec![key(900)],
     }

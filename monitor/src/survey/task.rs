@@ -3,7 +3,7 @@
 //! Invariant: a change of a store leads to a new snapshot before anything is scanned, so that new layers are watched at
 //! once; scanning goes on between changes, one thing at a time. Ends when it is told to stop. Started by `app`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,8 @@ use crate::telemetry::KnowledgePart;
 const RECHECK: Duration = Duration::from_secs(15);
 /// How long an image that has a digest for its only name may wait for its tag, or for being unpacked.
 const SETTLE: Duration = Duration::from_millis(500);
+/// How long an image may wait while something is unpacked in its namespace: what a pull that was killed has left there stays.
+const UNPACK: Duration = Duration::from_secs(10);
 /// While many layers are scanned, the results so far are published this often.
 const PUBLISH: Duration = Duration::from_millis(500);
 
@@ -103,8 +105,9 @@ pub struct SurveyTask {
     join: PullJoin,
     /// What pulls are told from; absent until the first reading, whose images were there before the agent.
     reported: Option<Arc<Catalog>>,
-    /// Images that may get their tag yet, or be unpacked: told at the next look, whatever they are called then.
-    unsettled: BTreeSet<(StoreId, ImageId)>,
+    /// Images that may get their tag yet, or be unpacked, and since when: told at the next look, whatever they are called then, or
+    /// when nothing is unpacked any more.
+    unsettled: BTreeMap<(StoreId, ImageId), Instant>,
     /// Pulls that are under way.
     attempts: Attempts,
     /// The problems that were told.
@@ -130,7 +133,7 @@ impl SurveyTask {
             outputs,
             join: PullJoin::default(),
             reported: None,
-            unsettled: BTreeSet::new(),
+            unsettled: BTreeMap::new(),
             attempts: Attempts::default(),
             problems: Vec::new(),
             exposed: Exposed::new(),
@@ -257,8 +260,10 @@ impl SurveyTask {
 
     /// Whether an arrival is told at this look.
     fn is_told(&self, arrival: &catalog::Arrival) -> bool {
-        let key = || (arrival.image.store.clone(), arrival.image.id.clone());
-        let is_settled = !arrival.is_new || !arrival.is_unfinished() || self.unsettled.contains(&key());
+        let key = (arrival.image.store.clone(), arrival.image.id.clone());
+        let waited = self.unsettled.get(&key).map(Instant::elapsed);
+        let has_waited = waited.is_some_and(|waited| !arrival.is_unpacking || waited >= UNPACK);
+        let is_settled = !arrival.is_new || !arrival.is_unfinished() || has_waited;
         // An image gets its name with the last write of a pull; until then it is not whole.
         is_settled && !arrival.image.names.is_empty()
     }
@@ -279,13 +284,15 @@ impl SurveyTask {
             return;
         };
         let time = (self.outputs.clock)();
-        let mut unsettled = BTreeSet::new();
+        let mut unsettled = BTreeMap::new();
         let mut arrived = BTreeSet::new();
         for arrival in arrivals {
             arrived.insert(arrival.image.store.clone());
             if !self.is_told(&arrival) {
                 if !arrival.image.names.is_empty() {
-                    unsettled.insert((arrival.image.store, arrival.image.id));
+                    let key = (arrival.image.store, arrival.image.id);
+                    let since = self.unsettled.get(&key).copied().unwrap_or_else(Instant::now);
+                    unsettled.insert(key, since);
                 }
                 continue;
             }
@@ -335,7 +342,11 @@ impl SurveyTask {
 
 /// What the next arrivals are told from: the new catalog, less the images that arrived without a name, which are reported
 /// when they get one, less the unsettled ones, and with the names that images had before.
-fn baseline_after(old: &Catalog, new: &Catalog, unsettled: &BTreeSet<(StoreId, ImageId)>) -> Catalog {
+fn baseline_after(
+    old: &Catalog,
+    new: &Catalog,
+    unsettled: &BTreeMap<(StoreId, ImageId), Instant>,
+) -> Catalog {
     let mut baseline = new.clone();
     // An engine that pulls an image again takes its name away for a moment: a name that an image had is no arrival.
     for image in &mut baseline.images {
@@ -356,7 +367,7 @@ fn baseline_after(old: &Catalog, new: &Catalog, unsettled: &BTreeSet<(StoreId, I
             .any(|other| other.store == image.store && other.id == image.id)
     };
     let is_settled =
-        |image: &crate::model::Image| !unsettled.contains(&(image.store.clone(), image.id.clone()));
+        |image: &crate::model::Image| !unsettled.contains_key(&(image.store.clone(), image.id.clone()));
     baseline
         .images
         .retain(|image| (!image.names.is_empty() && is_settled(image)) || was_there(image));

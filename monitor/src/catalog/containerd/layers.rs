@@ -20,6 +20,9 @@ use crate::model::{Digest, Layer, LayerId, LayerKey, LayerState, Store};
 /// How the key of a snapshot begins that is being filled.
 const UNPACKING: &str = "extract-";
 
+/// A snapshot that is older is in both databases, or one of them is damaged.
+const YOUNG: jiff::SignedDuration = jiff::SignedDuration::from_secs(10);
+
 /// What the layers are read from.
 pub(super) struct Sources<'a> {
     pub(super) store: &'a Store,
@@ -55,7 +58,7 @@ pub(super) fn unpacked(
     for row in sources.rows {
         let (Some(snapshot), Some(id)) = (sources.snapshots.get(&row.name), ids.get(row.key.as_str())) else {
             // It is made in one database first and removed from the other first.
-            if !row.key.starts_with(UNPACKING) {
+            if !row.key.starts_with(UNPACKING) && !is_being_made(row) {
                 let cause = format!("the snapshotter does not know {:?}", row.name);
                 problems.add(
                     ProblemKind::MissingLayer,
@@ -109,6 +112,14 @@ pub(super) fn unpacked(
         set.found.entry(layer.key.clone()).or_insert(layer);
     }
     set
+}
+
+/// Whether it is so new that its snapshotter may not have it yet.
+fn is_being_made(row: &SnapshotRow) -> bool {
+    let age = row
+        .created
+        .map(|created| jiff::Timestamp::now().duration_since(created));
+    age.is_some_and(|age| !age.is_negative() && age < YOUNG)
 }
 
 /// Adds the layers of images that are there as blobs alone.

@@ -5,6 +5,7 @@
 
 mod capabilities;
 mod devices;
+mod servers;
 mod sockets;
 
 use std::path::Path;

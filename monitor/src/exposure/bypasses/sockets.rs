@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::servers::{Listening, Servers};
 use super::{Open, bypass};
 use crate::bounded;
 use crate::catalog::Host;
@@ -26,6 +27,8 @@ const SOCKETS: &[&str] = &[
     "/var/snap/microk8s/common/run/containerd.sock",
 ];
 const MAX_SOCKETS: usize = 64;
+/// Of the flags: somebody waits for connections (`__SO_ACCEPTCON`, include/linux/net.h).
+const LISTENS: u32 = 1 << 16;
 /// The kernel's list of sockets on a host with very many.
 const UNIX_LIMIT: u64 = 32 << 20;
 
@@ -44,12 +47,21 @@ pub(in crate::exposure) fn socket_host(host: &Host, engines: &[PathBuf]) -> Opti
 pub(in crate::exposure) fn engine_sockets(looker: &Looker) -> Vec<EngineSocket> {
     let mut paths: BTreeSet<PathBuf> = SOCKETS.iter().map(PathBuf::from).collect();
     let listed = bounded::read(&looker.host().path("/proc/1/net/unix"), UNIX_LIMIT).unwrap_or_default();
-    paths.extend(listed_sockets(&listed).take(MAX_SOCKETS));
+    let listening: Vec<Listening<'_>> = listed_sockets(&listed).take(MAX_SOCKETS).collect();
+    paths.extend(listening.iter().map(|socket| socket.path.to_owned()));
     let resolved: BTreeSet<PathBuf> = paths.iter().map(|path| looker.resolve(path)).collect();
+    let servers = Servers::look(looker.host());
+    let serving = |path: &Path| {
+        let own = listening
+            .iter()
+            .filter(|socket| looker.resolve(socket.path) == path);
+        own.flat_map(|socket| servers.of(socket, &listening)).collect()
+    };
     let socket = |path: PathBuf| {
         let metadata = std::fs::symlink_metadata(looker.host().path(&path)).ok()?;
         metadata.file_type().is_socket().then(|| EngineSocket {
             key: DevIno::of(&metadata),
+            served_by: serving(&path),
             path,
             owner_uid: metadata.uid(),
         })
@@ -76,8 +88,9 @@ pub(in crate::exposure) fn sockets(looker: &Looker, sockets: &[EngineSocket]) ->
     found
 }
 
-/// The paths of sockets that are called as engines call theirs; `Num: … Path` per line.
-fn listed_sockets(listed: &[u8]) -> impl Iterator<Item = PathBuf> {
+/// The sockets that are listened at and called as engines call theirs; `Num: RefCount Protocol Flags Type St Inode Path` per
+/// line (`proc_pid_net_unix(5)`).
+fn listed_sockets(listed: &[u8]) -> impl Iterator<Item = Listening<'_>> {
     let names: BTreeSet<&std::ffi::OsStr> = SOCKETS
         .iter()
         .filter_map(|path| Path::new(path).file_name())
@@ -86,7 +99,12 @@ fn listed_sockets(listed: &[u8]) -> impl Iterator<Item = PathBuf> {
         use std::os::unix::ffi::OsStrExt;
         let at = line.windows(2).position(|two| two == b" /")?;
         let path = Path::new(std::ffi::OsStr::from_bytes(line.get(at + 1..)?));
-        names.contains(path.file_name()?).then(|| path.to_owned())
+        let words = line.get(..at)?.split(u8::is_ascii_whitespace);
+        let mut words = words.filter(|word| !word.is_empty());
+        let flags = u32::from_str_radix(std::str::from_utf8(words.nth(3)?).ok()?, 16).ok()?;
+        let number = std::str::from_utf8(words.nth(2)?).ok()?.parse().ok()?;
+        let is_engines = flags & LISTENS != 0 && names.contains(path.file_name()?);
+        is_engines.then_some(Listening { number, path })
     })
 }
 
@@ -100,8 +118,15 @@ mod tests {
             0000000000000000: 00000002 00000000 00010000 0001 01 20 /srv/d/docker.sock\n\
             0000000000000000: 00000002 00000000 00010000 0001 01 21 @/containerd.sock\n\
             0000000000000000: 00000003 00000000 00000000 0001 03 22\n\
+            0000000000000000: 00000003 00000000 00000000 0001 03 24 /srv/connected/docker.sock\n\
+            0000: 1 /docker.sock\n\
+            0000000000000000: 00000002 00000000 00010000 0001 01 x /srv/e/docker.sock\n\
             0000000000000000: 00000002 00000000 00010000 0001 01 23 /run/dbus/socket\n";
-        let found: Vec<PathBuf> = listed_sockets(listed).collect();
-        assert_eq!(found, [PathBuf::from("/srv/d/docker.sock")]);
+        let found: Vec<Listening<'_>> = listed_sockets(listed).collect();
+        let expected = Listening {
+            number: 20,
+            path: Path::new("/srv/d/docker.sock"),
+        };
+        assert_eq!(found, [expected]);
     }
 }

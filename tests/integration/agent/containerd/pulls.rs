@@ -22,10 +22,14 @@ fn record(agent: &Agent, count: usize, answered: Instant) -> Result<Value> {
     Ok(records.remove(count - 1))
 }
 
-fn wait_for_images(agent: &Agent, driver: &str, count: f64) -> Result<()> {
-    let series = format!("layerwatch_images{{driver=\"{driver}\"}}");
-    let settled = || agent.metric(&series).filter(|value| (value - count).abs() < 0.5);
-    wait_until("the number of images", Duration::from_secs(30), settled).map(drop)
+/// Waits until neither an image nor a layer is there.
+fn wait_for_none(agent: &Agent, driver: &str) -> Result<()> {
+    for what in ["images", "layers"] {
+        let series = format!("layerwatch_{what}{{driver=\"{driver}\"}}");
+        let gone = || agent.metric(&series).filter(|count| *count < 0.5);
+        wait_until(what, Duration::from_secs(30), gone)?;
+    }
+    Ok(())
 }
 
 /// What containerd itself says of an image: the digest that its name stands for, the manifest's configuration and layers.
@@ -55,6 +59,7 @@ fn pull_tag_and_import_are_one_record_each() -> Result<()> {
 fn records(release: Release) -> Result<()> {
     let (scene, name) = published()?;
     let containerd = Containerd::start_with_btrfs(&scene, release)?;
+    containerd.use_once()?;
     let agent = Agent::start_on_root(&scene, &containerd.root(), &[])?;
     let archive = scene.path().join("image.tar");
     let archive = archive.to_str().context("the path is text")?;
@@ -86,7 +91,7 @@ fn records(release: Release) -> Result<()> {
     // The same image from an archive, when it is gone.
     containerd.ctr(&["images", "export", archive, "docker.io/own/alias:1"])?;
     containerd.ctr(&["images", "rm", "--sync", &name, "docker.io/own/alias:1"])?;
-    wait_for_images(&agent, "overlayfs", 0.0)?;
+    wait_for_none(&agent, "overlayfs")?;
     containerd.ctr(&["images", "import", archive])?;
     let loaded = record(&agent, 3, Instant::now())?;
     assert_eq!(

@@ -10,9 +10,10 @@ use super::super::chain;
 use super::super::layout::is_sha256_hex;
 use super::super::problem::Problems;
 use super::super::reading::{self, LayerSet};
+use super::super::tar_split;
 use super::devices::{self, Devices};
 use super::fields::Fields;
-use super::{Place, files, tar_split};
+use super::{Place, files};
 use crate::catalog::Catalog;
 use crate::model::{Digest, Layer, LayerId, LayerKey, LayerState};
 
@@ -44,7 +45,7 @@ pub(super) fn unlisted(place: &Place, used: &CacheIds, problems: &mut Problems) 
     let names = files::names(&devices::listing(place), MAX_ENTRIES, problems).unwrap_or_default();
     let is_layer = |name: &String| {
         let is_other = name == "l" || name.starts_with('.') || name.ends_with("-removing");
-        !is_other && devices::is_layers(name)
+        !is_other && devices::is_layers(place, name)
     };
     let unlisted = names
         .iter()

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::images::{ImageLayer, NamespaceImage};
 use super::metadata::SnapshotRow;
+use super::places::Places;
 use super::snapshots::{Kind, Snapshots};
 use crate::catalog::layout::{self, is_sha256_hex};
 use crate::catalog::names::checked_id;
@@ -21,8 +22,7 @@ const UNPACKING: &str = "extract-";
 /// What the layers are read from.
 pub(super) struct Sources<'a> {
     pub(super) store: &'a Store,
-    /// The snapshotter's directory of snapshots.
-    pub(super) home: PathBuf,
+    pub(super) places: Places<'a>,
     pub(super) rows: &'a [SnapshotRow],
     pub(super) snapshots: &'a Snapshots,
     /// For messages.
@@ -66,9 +66,9 @@ pub(super) fn unpacked(
         let state = match snapshot.kind {
             Kind::Committed => LayerState::Dangling,
             Kind::Active if row.key.starts_with(UNPACKING) => LayerState::Incomplete,
-            Kind::Active => LayerState::Container,
+            Kind::View | Kind::Active => LayerState::Container,
         };
-        let directory = sources.home.join(snapshot.number.to_string());
+        let directory = sources.places.snapshot(sources.store.driver, *snapshot);
         let content = layout::content(sources.store.driver, &directory);
         let of_image = known.get(id).filter(|_| snapshot.kind == Kind::Committed);
         let layer = Layer {

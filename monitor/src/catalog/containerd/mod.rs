@@ -1,5 +1,5 @@
 //! The on-disk format of containerd and all that embed it (Kubernetes, k3s, Docker 29, nerdctl, BuildKit), snapshotters
-//! overlayfs and native.
+//! overlayfs, native and btrfs.
 //!
 //! Invariant: no lock is taken, no socket asked; what the databases say never leads outside the root. A store is what one
 //! namespace has in one snapshotter: each namespace unpacks for itself, and the blobs below are all of theirs. Format:
@@ -117,7 +117,7 @@ pub(super) fn blob(engine: Engine, root: &Path, digest: &Digest) -> PathBuf {
 
 /// The driver of a snapshotter whose layers are read.
 fn driver_of(snapshotter: &str) -> Option<Driver> {
-    [Driver::Overlayfs, Driver::Native]
+    [Driver::Overlayfs, Driver::Native, Driver::Btrfs]
         .into_iter()
         .find(|driver| driver.as_str() == snapshotter)
 }
@@ -162,7 +162,6 @@ fn unread(state: &State) -> Vec<String> {
             "stargz" | "nydus" | "soci" | "overlaybd" | "cvmfs-snapshotter" => {
                 "their files are fetched when they are read"
             }
-            "btrfs" => "they are subvolumes",
             "zfs" => "they are datasets",
             _ => "it is not known",
         };

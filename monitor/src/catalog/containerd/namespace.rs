@@ -55,7 +55,7 @@ pub(super) fn read(
     for part in &mut parts {
         let sources = Sources {
             store: &part.store,
-            home: places.home(part.store.driver),
+            places,
             rows: part.rows,
             snapshots: state.snapshots.get(&part.snapshotter).unwrap_or(&none),
             metadata: &metadata,

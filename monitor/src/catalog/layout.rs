@@ -177,6 +177,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_mount_point_is_noticed_where_layers_are_mounted() {
+        for (engine, driver, noticed) in [
+            (Engine::ContainersStorage, Driver::Zfs, Some("zfs/graph")),
+            (Engine::CriO, Driver::Zfs, Some("zfs/graph")),
+            (Engine::Docker, Driver::Zfs, Some("zfs/graph")),
+            (Engine::Docker, Driver::Devicemapper, Some("devicemapper/mnt")),
+            (Engine::Docker, Driver::Btrfs, None),
+            (Engine::ContainersStorage, Driver::Overlay, None),
+        ] {
+            let indexes = indexes(engine, driver);
+            let mut points = indexes
+                .iter()
+                .filter(|index| index.entries == Entries::MountPoints);
+            let found = points.next().map(|index| index.path.as_str());
+            assert_eq!(found, noticed, "{engine:?} {driver:?}");
+        }
+    }
+
+    #[test]
     fn only_what_commits_counts() {
         let digest = "ab".repeat(32);
         for (entries, name, counts) in [

@@ -52,7 +52,8 @@ impl Datasets {
         }
         let records = text_of(&self.root.join("zfs-containers/containers.json"));
         let records: Value = serde_json::from_str(&records)?;
-        Ok(records[0]["layer"].as_str().context("a layer")?.to_owned())
+        let layer = records.pointer("/0/layer").and_then(Value::as_str);
+        Ok(layer.context("a layer")?.to_owned())
     }
 
     /// Mounts a layer as the drivers do, with its tree in it from the first moment on; where.

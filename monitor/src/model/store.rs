@@ -322,11 +322,11 @@ impl Layer {
         self.device.as_ref().is_some_and(|device| !device.is_mounted)
     }
 
-    /// Whether it is there as it was pulled and nowhere else: its content is the blob, a file.
+    /// Whether it is there as it was pulled and nowhere else: its content is the blob, a file. A dataset may have a blob's name.
     pub fn is_packed(&self) -> bool {
         let name = self.content.file_name().and_then(|name| name.to_str());
         let blob = self.blob_digest.as_ref().map(Digest::hex);
-        self.content_key.is_none() && blob.is_some() && name == blob
+        self.content_key.is_none() && self.device.is_none() && blob.is_some() && name == blob
     }
 
     /// Whether its content is a file that is packed, whole or not.

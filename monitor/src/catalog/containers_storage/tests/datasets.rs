@@ -60,6 +60,21 @@ fn what_is_not_mounted_is_listed_and_said_and_not_scanned() {
     }
 }
 
+#[test]
+fn a_dataset_that_is_called_like_its_blob_is_no_blob() {
+    // As engines name the lowest layer of an image that was not packed.
+    let id = "ab".repeat(32);
+    let layers = format!(r#"[{{"id":"{id}","compressed-diff-digest":"sha256:{id}"}}]"#);
+    let (_directory, host) = zfs_host(&[]);
+    put(&host, "zfs-layers/layers.json", layers.as_bytes());
+    let catalog = read_s(&host);
+    let layer = catalog.layers.values().next().unwrap();
+    assert_eq!(
+        (layer.is_packed(), layer.is_file(), layer.is_scannable()),
+        (false, false, false)
+    );
+}
+
 /// Which layer a file of the container's came with, by its name and size, and whether the image still has it.
 fn check(path: &str, size: usize, origin: &str) {
     let (_directory, host) = zfs_host(&[

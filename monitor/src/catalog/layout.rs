@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::docker::build_cache;
 use crate::model::{Driver, Engine};
 
 /// A directory in which a commit of a layer or an image shows.
@@ -75,6 +76,10 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
                 index(format!("image/{name}"), Entries::Named(&["repositories.json"])),
                 index(format!("image/{name}/imagedb/content/sha256"), Entries::Digests),
                 index(format!("image/{name}/layerdb/sha256"), Entries::Digests),
+                index(
+                    build_cache::HOME.to_owned(),
+                    Entries::Written(&["snapshots.db", "metadata_v2.db"]),
+                ),
             ];
             indexes.extend(mount_points(driver));
             indexes
@@ -99,7 +104,10 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
             index(CONTAINERD_SUBVOLUMES.to_owned(), Entries::Numbers),
         ],
         Engine::BuildKit => vec![
-            index(String::new(), Entries::Written(&["containerdmeta.db"])),
+            index(
+                String::new(),
+                Entries::Written(&["containerdmeta.db", "metadata_v2.db"]),
+            ),
             index("content/blobs/sha256".to_owned(), Entries::Digests),
             index("content/ingest".to_owned(), Entries::Digests),
             index(BUILDKIT_SNAPSHOTS.to_owned(), Entries::Numbers),

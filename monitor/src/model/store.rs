@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::build::BuildCache;
 use super::ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId};
 use super::layer_device::LayerDevice;
 
@@ -281,6 +282,8 @@ pub enum LayerState {
     Container,
     /// Being written, or left behind by a failed pull.
     Incomplete,
+    /// What a builder keeps of its work, part of no image: a context that a client sent, a step's result, a cache.
+    BuildCache,
     /// No layer at all: a blob or a directory that a pull has left outside the index.
     Leftover,
 }
@@ -311,6 +314,9 @@ pub struct Layer {
     pub created: Option<jiff::Timestamp>,
     /// What it is at the moment.
     pub state: LayerState,
+    /// What a builder says of it, of what it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_cache: Option<BuildCache>,
     /// The file system that it is, where each layer is one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<LayerDevice>,
@@ -338,6 +344,7 @@ impl Layer {
     pub fn is_scannable(&self) -> bool {
         match self.state {
             LayerState::Image | LayerState::Dangling => self.content_key.is_some() || self.is_packed(),
+            LayerState::BuildCache => self.content_key.is_some(),
             LayerState::Container => self.device.is_some() && self.content_key.is_some(),
             LayerState::Incomplete => false,
             LayerState::Leftover => true,

@@ -6,6 +6,7 @@
 //! `core/metadata/buckets.go`, `core/snapshots/storage/bolt.go` and `plugins/content/local` of containerd. Called by
 //! `catalog::refresh` for each root.
 
+mod builders;
 mod content;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
@@ -16,7 +17,7 @@ mod namespace;
 mod places;
 mod snapshots;
 mod state;
-mod values;
+pub(super) mod values;
 
 use std::path::{Path, PathBuf};
 
@@ -44,9 +45,11 @@ pub(super) fn read(
     problems: &mut Vec<Problem>,
 ) -> Vec<Reading> {
     let seen = host.path(&root.path);
+    let builders = builders::homes(host, root);
     let places = Places {
         engine: root.engine,
         root: &seen,
+        builders: &builders,
     };
     let mut state = State::read(places);
     let mut store = |driver, namespace: Option<&str>| {
@@ -112,7 +115,13 @@ fn id(driver: Driver, root: &Path, namespace: Option<&str>) -> StoreId {
 
 /// Where a blob of a root is.
 pub(super) fn blob(engine: Engine, root: &Path, digest: &Digest) -> PathBuf {
-    Places { engine, root }.blob(digest)
+    let builders = &[];
+    let places = Places {
+        engine,
+        root,
+        builders,
+    };
+    places.blob(digest)
 }
 
 /// The driver of a snapshotter whose layers are read.

@@ -56,6 +56,7 @@ pub(super) fn read(
         let sources = Sources {
             store: &part.store,
             places,
+            records: &state.records,
             rows: part.rows,
             snapshots: state.snapshots.get(&part.snapshotter).unwrap_or(&none),
             metadata: &metadata,

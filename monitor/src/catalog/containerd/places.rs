@@ -16,6 +16,8 @@ const CONTENT: &str = "io.containerd.content.v1.content/blobs";
 pub(super) struct Places<'a> {
     pub(super) engine: Engine,
     pub(super) root: &'a Path,
+    /// Where builders have their records that keep snapshots here.
+    pub(super) builders: &'a [PathBuf],
 }
 
 impl Places<'_> {

@@ -7,6 +7,7 @@
 mod agent;
 mod containerd;
 mod cut;
+mod datasets;
 mod docker;
 mod pod;
 mod volume;
@@ -23,6 +24,7 @@ use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
 pub use containerd::{CONTAINERD, Containerd, Release};
 pub use cut::cutting;
+pub use datasets::Datasets;
 pub use docker::{DOCKER, Docker, NEWER_DOCKER, REMAPPED};
 use volume::Volume;
 

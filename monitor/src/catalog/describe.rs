@@ -7,7 +7,7 @@ use std::path::Path;
 use super::marks::StoreRoot;
 use super::mounts::MountTable;
 use super::problem::{Problem, ProblemKind};
-use super::{Host, layout};
+use super::{Host, datasets, layout};
 use crate::model::{DevIno, Driver, Leftovers, Store, StoreId};
 
 /// The id of the store with a driver at a host path.
@@ -46,6 +46,9 @@ pub(super) fn describe(host: &Host, root: &StoreRoot, mounts: &MountTable) -> Re
         root_key: DevIno::of(&metadata),
         owner_uid: metadata.uid(),
         filesystem: mounts.filesystem_of(&seen).to_owned(),
+        dataset: (root.driver == Driver::Zfs)
+            .then(|| datasets::parent(host, root.engine, &seen, mounts))
+            .flatten(),
         index_directories: indexes.iter().filter_map(|index| keyed(&index.path)).collect(),
         layer_directories: layout::homes(root.engine, root.driver)
             .into_iter()

@@ -16,12 +16,12 @@ const CONFIG_LIMIT: u64 = 1 << 20;
 /// Files of a drop-in directory that are read, at most.
 const MAX_DROP_INS: usize = 100;
 
-const STORAGE_CONF: &[&str] = &[
+pub(super) const STORAGE_CONF: &[&str] = &[
     "/etc/containers/storage.conf",
     "/usr/share/containers/storage.conf",
 ];
 
-const STORAGE_DROP_INS: &[&str] = &[
+pub(super) const STORAGE_DROP_INS: &[&str] = &[
     "/usr/share/containers/storage.conf.d",
     "/usr/share/containers/storage.rootful.conf.d",
     "/etc/containers/storage.conf.d",
@@ -35,11 +35,11 @@ const STORAGE_KEYS: &[&[&str]] = &[
     &["storage", "options", "additionalimagestores"],
 ];
 
-const DOCKER_CONFIG: &str = "/etc/docker/daemon.json";
+pub(super) const DOCKER_CONFIG: &str = "/etc/docker/daemon.json";
 
-const CRIO_CONF: &str = "/etc/crio/crio.conf";
+pub(super) const CRIO_CONF: &str = "/etc/crio/crio.conf";
 
-const CRIO_DROP_INS: &str = "/etc/crio/crio.conf.d";
+pub(super) const CRIO_DROP_INS: &str = "/etc/crio/crio.conf.d";
 
 const CRIO_KEYS: &[&[&str]] = &[&["crio", "root"], &["crio", "imagestore"]];
 
@@ -152,20 +152,6 @@ pub(super) fn docker_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<Path
     }
 }
 
-/// What device mapper calls the thin pools that Docker is told to use, by its configuration.
-pub(super) fn thin_pools(host: &Host) -> Vec<String> {
-    let Some(text) = text_of(host, Path::new(DOCKER_CONFIG), &mut Vec::new()) else {
-        return Vec::new();
-    };
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let options = value.get("storage-opts").and_then(serde_json::Value::as_array);
-    let pool = |option: &serde_json::Value| {
-        let device = option.as_str()?.strip_prefix("dm.thinpooldev=")?;
-        Some(device.rsplit('/').next()?.to_owned())
-    };
-    options.into_iter().flatten().filter_map(pool).collect()
-}
-
 /// Roots of containerd: its own files, and those of the distributions of Kubernetes that bring one.
 pub(super) fn containerd_roots(host: &Host, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut roots = Vec::new();
@@ -234,7 +220,7 @@ fn toml_roots(host: &Host, file: &Path, keys: &[&[&str]], problems: &mut Vec<Pro
         .collect()
 }
 
-fn value_at<'a>(table: &'a toml::Table, key: &[&str]) -> Option<&'a toml::Value> {
+pub(super) fn value_at<'a>(table: &'a toml::Table, key: &[&str]) -> Option<&'a toml::Value> {
     let (last, above) = key.split_last()?;
     let mut level = table;
     for name in above {
@@ -249,7 +235,7 @@ fn expand(path: &str) -> Option<PathBuf> {
     (path.starts_with('/') && !path.contains('$')).then(|| PathBuf::from(path))
 }
 
-fn text_of(host: &Host, file: &Path, problems: &mut Vec<Problem>) -> Option<String> {
+pub(super) fn text_of(host: &Host, file: &Path, problems: &mut Vec<Problem>) -> Option<String> {
     let seen = match host.resolve(file) {
         Ok(resolved) => host.path(resolved),
         Err(error) if error.is_not_found() => return None,
@@ -263,7 +249,7 @@ fn text_of(host: &Host, file: &Path, problems: &mut Vec<Problem>) -> Option<Stri
         .ok()
 }
 
-fn drop_ins(host: &Host, directory: &Path) -> Vec<PathBuf> {
+pub(super) fn drop_ins(host: &Host, directory: &Path) -> Vec<PathBuf> {
     files_of(host, directory, "conf")
 }
 

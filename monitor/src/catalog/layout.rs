@@ -57,30 +57,31 @@ pub(super) fn is_sha256_hex(text: &str) -> bool {
 
 /// The index directories of a store.
 pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
-    let driver = driver.as_str();
+    let name = driver.as_str();
     let index = |path: String, entries| Index { path, entries };
     match engine {
-        Engine::ContainersStorage | Engine::CriO => vec![
-            index(
-                format!("{driver}-layers"),
-                Entries::Named(&["layers.json", "volatile-layers.json"]),
-            ),
-            index(format!("{driver}-images"), Entries::Named(&["images.json"])),
-        ],
+        Engine::ContainersStorage | Engine::CriO => {
+            let mut indexes = vec![
+                index(
+                    format!("{name}-layers"),
+                    Entries::Named(&["layers.json", "volatile-layers.json"]),
+                ),
+                index(format!("{name}-images"), Entries::Named(&["images.json"])),
+            ];
+            indexes.extend(mount_points(driver));
+            indexes
+        }
         Engine::Docker => {
             let mut indexes = vec![
-                index(format!("image/{driver}"), Entries::Named(&["repositories.json"])),
-                index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
-                index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
+                index(format!("image/{name}"), Entries::Named(&["repositories.json"])),
+                index(format!("image/{name}/imagedb/content/sha256"), Entries::Digests),
+                index(format!("image/{name}/layerdb/sha256"), Entries::Digests),
                 index(
                     build_cache::HOME.to_owned(),
                     Entries::Written(&["snapshots.db", "metadata_v2.db"]),
                 ),
             ];
-            // A layer has files from when its device is mounted.
-            if driver == Driver::Devicemapper.as_str() {
-                indexes.push(index(home(Driver::Devicemapper).to_owned(), Entries::MountPoints));
-            }
+            indexes.extend(mount_points(driver));
             indexes
         }
         Engine::Containerd => vec![
@@ -112,6 +113,14 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
             index(BUILDKIT_SNAPSHOTS.to_owned(), Entries::Numbers),
         ],
     }
+}
+
+/// Where a layer that is a file system of its own is mounted: it has files from then on.
+fn mount_points(driver: Driver) -> Option<Index> {
+    driver.mounts_layers().then(|| Index {
+        path: home(driver).to_owned(),
+        entries: Entries::MountPoints,
+    })
 }
 
 /// The directories in which new layers may appear.
@@ -154,9 +163,10 @@ pub(super) fn home(driver: Driver) -> &'static str {
         Driver::Btrfs => "btrfs/subvolumes",
         Driver::Overlayfs => "io.containerd.snapshotter.v1.overlayfs/snapshots",
         Driver::Native => "io.containerd.snapshotter.v1.native/snapshots",
-        // Where devices are mounted, each while it is in use.
+        // Where devices and datasets are mounted, each while it is in use.
         Driver::Devicemapper => "devicemapper/mnt",
-        Driver::Overlay | Driver::Overlay2 | Driver::FuseOverlayfs | Driver::Zfs => driver.as_str(),
+        Driver::Zfs => "zfs/graph",
+        Driver::Overlay | Driver::Overlay2 | Driver::FuseOverlayfs => driver.as_str(),
     }
 }
 
@@ -173,6 +183,25 @@ pub(super) fn content(driver: Driver, directory: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_point_is_noticed_where_layers_are_mounted() {
+        for (engine, driver, noticed) in [
+            (Engine::ContainersStorage, Driver::Zfs, Some("zfs/graph")),
+            (Engine::CriO, Driver::Zfs, Some("zfs/graph")),
+            (Engine::Docker, Driver::Zfs, Some("zfs/graph")),
+            (Engine::Docker, Driver::Devicemapper, Some("devicemapper/mnt")),
+            (Engine::Docker, Driver::Btrfs, None),
+            (Engine::ContainersStorage, Driver::Overlay, None),
+        ] {
+            let indexes = indexes(engine, driver);
+            let mut points = indexes
+                .iter()
+                .filter(|index| index.entries == Entries::MountPoints);
+            let found = points.next().map(|index| index.path.as_str());
+            assert_eq!(found, noticed, "{engine:?} {driver:?}");
+        }
+    }
 
     #[test]
     fn only_what_commits_counts() {

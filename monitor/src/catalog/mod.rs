@@ -14,9 +14,11 @@ mod containerd;
 mod containers_storage;
 mod copies;
 mod crio;
+mod datasets;
 mod describe;
 mod discover;
 mod docker;
+mod driver_options;
 mod engine_config;
 mod find;
 #[cfg(any(test, fuzzing))]
@@ -31,11 +33,13 @@ mod leftovers;
 mod link;
 mod lookup;
 mod marks;
+mod mount_points;
 mod mounts;
 mod names;
 mod problem;
 mod reading;
 mod running;
+mod tar_split;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -125,9 +129,7 @@ fn read_root(
     problems: &mut Vec<Problem>,
 ) -> Vec<Reading> {
     let read: fn(&Store, &Catalog, &mut Problems) -> Contents = match root.engine {
-        Engine::ContainersStorage | Engine::CriO => {
-            |store, _, problems| containers_storage::contents(store, problems)
-        }
+        Engine::ContainersStorage | Engine::CriO => containers_storage::contents,
         Engine::Docker => docker::contents,
         Engine::Containerd | Engine::BuildKit => {
             return containerd::read(host, root, mounts, previous, problems);

@@ -114,6 +114,12 @@ impl Problem {
         }
     }
 
+    /// Whether it is the same as one that was told: how many layers are not mounted changes with each container that starts.
+    pub(crate) fn is_told_by(&self, told: &Self) -> bool {
+        let counts = self.kind == ProblemKind::NotMounted && self.kind == told.kind;
+        (counts && self.store == told.store && self.file == told.file) || self == told
+    }
+
     pub(crate) fn of_store(mut self, store: &StoreId) -> Self {
         self.store = Some(store.clone());
         self
@@ -179,5 +185,32 @@ impl Problems {
             );
         }
         self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_number_of_unmounted_layers_is_no_other_problem() {
+        let problem = |kind, file: &str, cause| Problem::new(kind, Path::new(file), "look", cause);
+        let told = problem(ProblemKind::NotMounted, "/a", "4 layers");
+        for (kind, file, cause, is_told) in [
+            (ProblemKind::NotMounted, "/a", "4 layers", true),
+            (ProblemKind::NotMounted, "/a", "3 layers", true),
+            (ProblemKind::NotMounted, "/b", "4 layers", false),
+            (ProblemKind::Unreadable, "/a", "4 layers", false),
+        ] {
+            assert_eq!(
+                problem(kind, file, cause).is_told_by(&told),
+                is_told,
+                "{file} {cause}"
+            );
+        }
+        let other = problem(ProblemKind::Unreadable, "/a", "another error");
+        assert!(!other.is_told_by(&problem(ProblemKind::Unreadable, "/a", "an error")));
+        let others = told.clone().of_store(&StoreId::new("zfs@/s"));
+        assert!(!others.is_told_by(&told));
     }
 }

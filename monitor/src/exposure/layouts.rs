@@ -44,6 +44,10 @@ const SHUT: &[u32] = &[0o700, 0o700, 0o700];
 const DOCKER: &[u32] = &[0o710, 0o710, 0o710];
 /// Docker's metadata.
 const DOCKERS_OWN: &[u32] = &[0o710, 0o700, 0o700];
+/// containers/storage's mounted datasets; what is below the home is open.
+const DATASETS: &[u32] = &[0o700, 0o700];
+/// Docker's.
+const DOCKERS_DATASETS: &[u32] = &[0o710, 0o710];
 /// Docker's mounted devices; below them the layers' own modes count.
 const DEVICES: &[u32] = &[0o710, 0o700];
 /// containerd: its content store is open below the root.
@@ -90,6 +94,8 @@ const LAYOUTS: &[Layout] = &[
         beside("btrfs-layers", layout("btrfs", SHUT, podman)),
     ),
     below(1, "subvolumes", layout("btrfs", DOCKER, docker)),
+    below(1, "graph", beside("zfs-layers", layout("zfs", DATASETS, podman))),
+    below(1, "graph", layout("zfs", DOCKERS_DATASETS, docker)),
     below(1, "mnt", layout("devicemapper", DEVICES, docker)),
     layout("overlay-images", SHUT, podman),
     layout("overlay-layers", SHUT, podman),
@@ -97,6 +103,8 @@ const LAYOUTS: &[Layout] = &[
     layout("vfs-layers", SHUT, podman),
     layout("btrfs-images", SHUT, podman),
     layout("btrfs-layers", SHUT, podman),
+    layout("zfs-images", SHUT, podman),
+    layout("zfs-layers", SHUT, podman),
     below(2, "imagedb", layout("image", DOCKERS_OWN, unknown)),
     below(2, "layerdb", layout("image", DOCKERS_OWN, unknown)),
     layout("io.containerd.snapshotter.v1.btrfs", SUBVOLUMES, containerd),

@@ -8,7 +8,7 @@
 mod tests;
 
 use crate::knowledge::{HostFacts, Knowledge};
-use crate::model::{Access, Actor, Attribution, Credentials, Driver, Sanction, Sighting, Subject, Via};
+use crate::model::{Access, Actor, Attribution, Credentials, Sanction, Sighting, Subject, Via};
 
 /// The credentials that say who asked: the task's subjective ones on a direct open; inside an overlay those are the
 /// mounter's, so there it is the objective ones (`override_creds` changes `cred` alone).
@@ -111,15 +111,16 @@ fn is_own_root(access: &Access, owner: Option<u32>, host: &HostFacts) -> bool {
     own && mounted_by_owner && !access.incomplete
 }
 
-/// On the thin device that is the process's own root: devicemapper gives each container one, without an overlay.
+/// On the thin device or dataset that is the process's own root: devicemapper and zfs give each container one, without an
+/// overlay.
 ///
 /// Level 0 of the user namespaces, since anybody may take a directory for their root in a namespace of their own.
 fn is_own_device(access: &Access, attribution: Option<&Attribution>, knowledge: &Knowledge) -> bool {
     let layer = attribution.and_then(|attribution| attribution.layer.as_ref());
     let store = layer.and_then(|layer| knowledge.store(&layer.store));
-    let is_thin = store.is_some_and(|store| store.driver == Driver::Devicemapper);
+    let has_devices = store.is_some_and(|store| store.driver.mounts_layers());
     let own = access.file.dev == access.root_device && knowledge.host().root_device != Some(access.file.dev);
-    is_thin && own && access.real.user_namespace_level == 0 && !access.incomplete
+    has_devices && own && access.real.user_namespace_level == 0 && !access.incomplete
 }
 
 /// The owner of a rootless store, or a process in a user namespace they made: rootless containers run as sub-uids.

@@ -3,6 +3,7 @@
 //! Invariant: each row starts from "uid 1000 reads a store file directly on the host". Run by the unit tests.
 
 use super::*;
+use crate::model::Driver;
 use crate::plane::frames::{Scene, key};
 
 /// One judgement: a scene, changed from "uid 1000 reads a store file directly on the host", and its outcome.
@@ -93,6 +94,14 @@ fn a_container_reads_its_own_thin_device() {
         s.record.root_dev = s.record.file.dev;
     };
     check("its own device", on_device, Some(Sanction::OwnRootFileSystem));
+    check(
+        "its own dataset",
+        |s| {
+            on_device(s);
+            s.parts.stores[0].driver = Driver::Zfs;
+        },
+        Some(Sanction::OwnRootFileSystem),
+    );
     check(
         "a directory that a user took for their root",
         |s| {

@@ -11,6 +11,7 @@ mod exposed;
 mod exposure;
 mod finding;
 mod ids;
+mod layer_device;
 mod path;
 mod process;
 mod store;
@@ -32,10 +33,10 @@ pub use finding::{
     Category, Confidence, Finding, Fingerprint, LoweredBy, Place, RuleId, Severity, Visibility,
 };
 pub use ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId, Tgid};
+pub use layer_device::{LayerDevice, ThinDevice};
 pub use process::{ProcessChange, ProcessEvent, Program};
 pub use store::{
-    Driver, Engine, EngineSocket, Image, ImageLayer, Layer, LayerDevice, LayerState, Leftovers, RawDevice,
-    RawKey, Store,
+    Driver, Engine, EngineSocket, Image, ImageLayer, Layer, LayerState, Leftovers, RawDevice, RawKey, Store,
 };
 pub use subject::{Actor, Container, Process, ProcessKey, Subject};
 pub use trust::{Decision, Evidence, Grade, Provenance, Reason, Verdict};

@@ -4,12 +4,12 @@
 //! configuration that may carry a secret is named by its path and read by `scan` alone.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::build::BuildCache;
 use super::ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId};
+use super::layer_device::LayerDevice;
 
 /// Whose on-disk format a store has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ pub enum Driver {
     Vfs,
     /// A subvolume for each layer.
     Btrfs,
-    /// A dataset for each layer.
+    /// A dataset for each layer, a clone of the one below; files only while it is mounted.
     Zfs,
     /// Like overlay, as containerd lays it out.
     Overlayfs,
@@ -104,13 +104,13 @@ impl Driver {
         Self::Overlayfs,
     ];
 
-    /// What it counts as in metrics: containerd's and devicemapper's copies of whole trees as others' copies.
+    /// What it counts as in metrics: containerd's, devicemapper's and zfs's copies of whole trees as others' copies.
     #[must_use]
     pub fn counted(self) -> Self {
         match self {
-            Self::Native | Self::Devicemapper => Self::Vfs,
+            Self::Native | Self::Devicemapper | Self::Zfs => Self::Vfs,
             Self::FuseOverlayfs => Self::Overlay2,
-            Self::Overlay | Self::Overlay2 | Self::Vfs | Self::Btrfs | Self::Zfs | Self::Overlayfs => self,
+            Self::Overlay | Self::Overlay2 | Self::Vfs | Self::Btrfs | Self::Overlayfs => self,
         }
     }
 
@@ -120,6 +120,11 @@ impl Driver {
             Self::Overlay | Self::Overlay2 | Self::Overlayfs | Self::FuseOverlayfs => false,
             Self::Vfs | Self::Btrfs | Self::Zfs | Self::Native | Self::Devicemapper => true,
         }
+    }
+
+    /// Whether each layer is a file system of its own that is mounted only while somebody uses it.
+    pub fn mounts_layers(self) -> bool {
+        matches!(self, Self::Devicemapper | Self::Zfs)
     }
 
     /// The name that its engine uses for it, also a metric label.
@@ -159,6 +164,9 @@ pub struct Store {
     pub owner_uid: u32,
     /// The backing file system's name from the mount table, or `unknown`.
     pub filesystem: String,
+    /// The dataset below which those of the layers are, of driver zfs and as far as this host tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
     /// Directories in which a commit of a layer or an image shows (`overlay-layers`, `image/overlay2`).
     #[serde(with = "super::path::keyed")]
     pub index_directories: Vec<(PathBuf, DevIno)>,
@@ -315,25 +323,9 @@ pub struct Layer {
     /// What a builder says of it: of what it keeps, and of an image's layer that it made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_cache: Option<BuildCache>,
-    /// The device that carries it, where each layer has one.
+    /// The file system that it is, where each layer is one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<LayerDevice>,
-}
-
-/// A layer's own device in a thin pool.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct LayerDevice {
-    /// Its name for device mapper, below `/dev/mapper` while it is active.
-    pub name: String,
-    /// Its number in the pool.
-    pub id: u32,
-    /// Its size, which is that of the file system and not of the layer.
-    pub size_bytes: u64,
-    /// Whether its file system is mounted where this process sees it: else nothing of it can be scanned.
-    pub is_mounted: bool,
-    /// Marks of the files that came with the layer, sorted, where the store tells them: its own to compare.
-    #[serde(skip)]
-    pub files: Option<Arc<[u64]>>,
 }
 
 impl Layer {
@@ -342,11 +334,11 @@ impl Layer {
         self.device.as_ref().is_some_and(|device| !device.is_mounted)
     }
 
-    /// Whether it is there as it was pulled and nowhere else: its content is the blob, a file.
+    /// Whether it is there as it was pulled and nowhere else: its content is the blob, a file. A dataset may have a blob's name.
     pub fn is_packed(&self) -> bool {
         let name = self.content.file_name().and_then(|name| name.to_str());
         let blob = self.blob_digest.as_ref().map(Digest::hex);
-        self.content_key.is_none() && blob.is_some() && name == blob
+        self.content_key.is_none() && self.device.is_none() && blob.is_some() && name == blob
     }
 
     /// Whether its content is a file that is packed, whole or not.

@@ -329,6 +329,7 @@ fn host() -> KnowledgeParts {
             root_key: key(1),
             owner_uid: 0,
             filesystem: "ext4".to_owned(),
+            dataset: None,
             index_directories: vec![("/storage/overlay-images".into(), key(2))],
             layer_directories: vec![("/storage/overlay".into(), key(3))],
         }],

@@ -251,7 +251,7 @@ impl SurveyTask {
         for problem in catalog
             .problems
             .iter()
-            .filter(|problem| !self.problems.contains(problem))
+            .filter(|problem| !self.problems.iter().any(|told| problem.is_told_by(told)))
         {
             (self.outputs.happened)(Happening::Problem { problem });
         }

@@ -7,6 +7,7 @@ mod commands;
 mod containerd;
 mod copies;
 mod damage;
+mod datasets;
 mod devices;
 mod docker;
 mod exposure;

@@ -1,9 +1,12 @@
-//! A store of Docker's driver devicemapper on a real thin pool, its records as a real daemon wrote them.
+//! A store of Docker's driver devicemapper on a real thin pool, its records as a real daemon wrote them; and one of the
+//! driver zfs.
 //!
 //! The daemon itself is too large for a test machine's memory file system; `tests/fixtures/docker/devicemapper.json` was
 //! recorded from one that ran in such a machine.
 
+mod datasets;
 mod pool;
+mod zpool;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,14 +36,13 @@ const CONTAINER: &str = "716cf918e8bb2ccd7e16cbfae9f370ede29b7cd9bd0955197dfc87e
 /// The group of disks.
 const DISK: u32 = 6;
 
-/// Lays the recorded records below a data root.
-fn lay(data_root: &Path) -> Result<()> {
+/// Lays the recorded records below a data root, as those of a driver.
+fn lay(data_root: &Path, driver: &str) -> Result<()> {
     // A test machine has no copy of the sources.
     let recorded: Value = serde_json::from_str(RECORDED)?;
     let files: BTreeMap<String, String> = serde_json::from_value(recorded["files"].clone())?;
-    fs::create_dir_all(data_root.join("devicemapper/mnt"))?;
     for (name, text) in files {
-        let path = data_root.join(&name);
+        let path = data_root.join(name.replace("devicemapper", driver));
         fs::create_dir_all(path.parent().context("a parent")?)?;
         if name.rsplit('.').next() == Some("gz") {
             let mut packed =
@@ -56,7 +58,8 @@ fn lay(data_root: &Path) -> Result<()> {
 
 /// A pool with the image's two layers, neither of which is mounted, and the container's, which is.
 fn build(data_root: &Path) -> Result<(Pool, PathBuf)> {
-    lay(data_root)?;
+    lay(data_root, "devicemapper")?;
+    fs::create_dir_all(data_root.join("devicemapper/mnt"))?;
     let home = data_root.join("devicemapper").metadata()?;
     let (major, minor) = (rustix::fs::major(home.dev()), rustix::fs::minor(home.dev()));
     let prefix = format!("docker-{major}:{minor}-{}", home.ino());

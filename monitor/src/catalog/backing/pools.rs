@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::docker::devices;
-use super::super::engine_config;
+use super::super::driver_options;
 use super::super::host::Host;
 use super::{Block, MAX_DEVICES};
 use crate::bounded;
@@ -24,7 +24,7 @@ pub(super) fn active(host: &Host, sysfs: &Path, store: &Store) -> Vec<KernelDev>
         return Vec::new();
     }
     let prefix = devices::prefix(&store.root).map(|prefix| format!("{prefix}-"));
-    let pools = engine_config::thin_pools(host);
+    let pools = driver_options::thin_pools(host);
     let entries = std::fs::read_dir(sysfs.join("block")).into_iter().flatten();
     let named = entries.take(MAX_BLOCKS).flatten().filter_map(|entry| {
         let directory = entry.path();

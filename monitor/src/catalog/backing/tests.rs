@@ -20,6 +20,7 @@ fn store(dev: KernelDev, root: &str) -> Store {
         root_key: DevIno { dev, ino: 2 },
         owner_uid: 0,
         filesystem: "ext4".to_owned(),
+        dataset: None,
         index_directories: Vec::new(),
         layer_directories: Vec::new(),
         unlisted: 0,

@@ -5,27 +5,32 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::datasets::Datasets;
 use super::super::names::{checked_id, cut, present, time};
 use super::super::problem::{ProblemKind, Problems};
 use super::super::reading::{self, LayerSet};
-use super::super::{index, layout};
+use super::super::{index, layout, tar_split};
 use super::Place;
 use super::records::{ContainerRecord, LayerRecord};
-use crate::model::{DevIno, Digest, Layer, LayerId, LayerKey, LayerState};
+use crate::catalog::Catalog;
+use crate::model::{DevIno, Digest, Driver, Layer, LayerDevice, LayerId, LayerKey, LayerState};
 
 /// Index files of layers, and whether layers in them vanish with a reboot, which only containers' layers do.
 const LAYER_INDEXES: [(&str, bool); 2] = [("layers.json", false), ("volatile-layers.json", true)];
 
-pub(super) fn read(place: &Place<'_>, problems: &mut Problems) -> LayerSet {
+pub(super) fn read(place: &Place<'_>, previous: &Catalog, problems: &mut Problems) -> LayerSet {
     let of_containers = container_layers(place, problems);
+    let is_zfs = place.driver == Driver::Zfs;
+    let mut datasets = is_zfs.then(|| Datasets::of(place.dataset, &place.driver_home));
     let mut set = LayerSet::default();
     for (name, volatile) in LAYER_INDEXES {
         let file = place.layers.join(name);
         let index = index::read::<LayerRecord>(&file, problems);
         set.incomplete |= index.incomplete;
         for record in &index.records {
-            let layer = match layer(place, record, volatile, &of_containers, problems) {
-                Ok(layer) => layer,
+            let is_containers = volatile || of_containers.contains(&record.id);
+            let layer = match layer(place, record, is_containers, &mut datasets, problems) {
+                Ok(layer) => with_files(layer, place, previous),
                 Err(why) => {
                     problems.add(
                         ProblemKind::BadRecord,
@@ -48,7 +53,21 @@ pub(super) fn read(place: &Place<'_>, problems: &mut Problems) -> LayerSet {
             }
         }
     }
+    if let Some(datasets) = datasets {
+        datasets.finish(problems);
+    }
     set
+}
+
+/// With the marks of the files that came with it, where they are needed; they never change.
+fn with_files(mut layer: Layer, place: &Place<'_>, previous: &Catalog) -> Layer {
+    if let Some(device) = &mut layer.device {
+        let before = previous.layer(&layer.key);
+        let before = before.and_then(|layer| layer.device.as_ref()?.files.clone());
+        let record = place.layers.join(format!("{}.tar-split.gz", layer.key.layer));
+        device.files = before.or_else(|| tar_split::marks(&record));
+    }
+    layer
 }
 
 fn container_layers(place: &Place<'_>, problems: &mut Problems) -> BTreeSet<String> {
@@ -62,15 +81,15 @@ fn container_layers(place: &Place<'_>, problems: &mut Problems) -> BTreeSet<Stri
 fn layer(
     place: &Place<'_>,
     record: &LayerRecord,
-    volatile: bool,
-    of_containers: &BTreeSet<String>,
+    is_containers: bool,
+    datasets: &mut Option<Datasets>,
     problems: &mut Problems,
 ) -> Result<Layer, &'static str> {
     let id = checked_id(&record.id)?;
     let parent = present(record.parent.as_deref()).map(checked_id).transpose()?;
     let state = if record.is_incomplete() {
         LayerState::Incomplete
-    } else if volatile || of_containers.contains(id) {
+    } else if is_containers {
         LayerState::Container
     } else {
         // `link` raises it when an image reaches it.
@@ -78,6 +97,11 @@ fn layer(
     };
     let directory = place.driver_home.join(id);
     let content = layout::content(place.driver, &directory);
+    let device = datasets.as_mut().map(|datasets| datasets.device(id));
+    // Of a dataset that is not mounted nothing is expected.
+    let is_here = device
+        .as_ref()
+        .is_none_or(|device: &LayerDevice| device.is_mounted);
     Ok(Layer {
         key: LayerKey {
             store: place.store.clone(),
@@ -87,13 +111,15 @@ fn layer(
         blob_digest: digest(record.compressed_diff_digest.as_deref(), &directory, problems),
         toc_digest: digest(record.toc_digest.as_deref(), &directory, problems),
         parent: parent.map(LayerId::new),
-        content_key: content_key(&directory, &content, state, problems),
+        content_key: is_here
+            .then(|| content_key(&directory, &content, state, problems))
+            .flatten(),
         content,
         size_bytes: record.diff_size.and_then(|size| u64::try_from(size).ok()),
         created: time(record.created.as_deref()),
         state,
         build_cache: None,
-        device: None,
+        device,
     })
 }
 

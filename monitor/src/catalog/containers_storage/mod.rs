@@ -1,4 +1,4 @@
-//! The on-disk format of containers/storage (Podman, Buildah, CRI-O, Skopeo), drivers overlay and vfs.
+//! The on-disk format of containers/storage (Podman, Buildah, CRI-O, Skopeo), drivers overlay, vfs, btrfs and zfs.
 //!
 //! Invariant: what the indexes say never leads outside the store's root, and one broken index takes nothing of the
 //! other. Format: storage/layers.go, images.go, containers.go of containers/storage; the indexes are replaced by
@@ -12,16 +12,16 @@ mod records;
 
 use std::path::PathBuf;
 
-use super::layout;
 use super::problem::Problems;
 use super::reading::Contents;
+use super::{Catalog, layout};
 use crate::model::{Driver, Store, StoreId};
 
-/// Reads what is in a store.
-pub(super) fn contents(store: &Store, problems: &mut Problems) -> Contents {
+/// Reads what is in a store; what came with a layer that `previous` knew is not read again.
+pub(super) fn contents(store: &Store, previous: &Catalog, problems: &mut Problems) -> Contents {
     let place = Place::new(store);
     Contents {
-        layers: layers::read(&place, problems),
+        layers: layers::read(&place, previous, problems),
         images: images::read(&place, problems),
         unlisted: 0,
     }
@@ -32,7 +32,9 @@ pub(super) fn contents(store: &Store, problems: &mut Problems) -> Contents {
 struct Place<'a> {
     store: &'a StoreId,
     driver: Driver,
-    /// `overlay`, `vfs/dir` or `btrfs/subvolumes`: the layers' directories.
+    /// Of driver zfs: what the layers' datasets are below.
+    dataset: Option<&'a str>,
+    /// `overlay`, `vfs/dir`, `btrfs/subvolumes` or `zfs/graph`: the layers' directories.
     driver_home: PathBuf,
     layers: PathBuf,
     images: PathBuf,
@@ -46,6 +48,7 @@ impl<'a> Place<'a> {
         Self {
             store: &store.id,
             driver: store.driver,
+            dataset: store.dataset.as_deref(),
             driver_home: store.root.join(layout::home(store.driver)),
             layers: index("layers"),
             images: index("images"),

@@ -1,4 +1,4 @@
-//! Stores whose layers are copies of the whole tree (drivers vfs, btrfs and devicemapper): which layer a file came with, and
+//! Stores whose layers are copies of the whole tree (drivers vfs, btrfs, devicemapper and zfs): which layer a file came with, and
 //! what later layers made of it.
 //!
 //! Invariant: a file is the same in two copies when its type, mode, owner, size and time of change are, for that is what
@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, ResolveFlags, Stat};
 
 use super::Catalog;
-use super::docker::tar_split;
+use super::tar_split;
 use crate::model::{Layer, LayerId, LayerKey, Visibility};
 
 /// What tells whether a copy is still the copy.
@@ -100,13 +100,17 @@ impl Catalog {
             return None;
         }
         let Some(own) = look(&layer.content, path) else {
-            // It was found in a copy above: this one is on a device that is not mounted.
+            // It was found in a copy above: this one is not mounted.
             return Some(Visibility::Visible);
         };
         let own = Some(own);
         let mut state = Visibility::Visible;
-        // What is not mounted says nothing.
-        for (layer, content) in above.iter().filter(|(_, content)| content.exists()) {
+        // What is not mounted says nothing, though its mount point may be there.
+        let store = &layer.key.store;
+        let is_here = |id: &LayerId, content: &Path| {
+            content.exists() && !self.lent_layer(store, id).is_some_and(Layer::is_unmounted)
+        };
+        for (layer, content) in above.iter().filter(|(id, content)| is_here(id, content)) {
             let by = layer.clone();
             match look(content, path) {
                 None => return Some(Visibility::Deleted { by }),

@@ -106,7 +106,7 @@ fn unreachable(candidate: &Path, error: &HostError) -> Problem {
 const KINDS: [(Engine, &[Driver]); 4] = [
     (
         Engine::ContainersStorage,
-        &[Driver::Overlay, Driver::Vfs, Driver::Btrfs],
+        &[Driver::Overlay, Driver::Vfs, Driver::Btrfs, Driver::Zfs],
     ),
     (
         Engine::Docker,
@@ -114,6 +114,7 @@ const KINDS: [(Engine, &[Driver]); 4] = [
             Driver::Overlay2,
             Driver::Vfs,
             Driver::Btrfs,
+            Driver::Zfs,
             Driver::Devicemapper,
             Driver::FuseOverlayfs,
         ],
@@ -247,16 +248,18 @@ fn once_each(roots: Vec<PathBuf>) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Roots that a mount gives away: an engine's own bind mount, or the directories of an overlay.
+/// Roots that a mount gives away: an engine's own bind mount, a layer's dataset, or the directories of an overlay.
 fn roots_of_mount(host: &Host, mount: &Mount) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     if mount.filesystem != "overlay" {
-        let point = host.host_path(&mount.point);
-        let home = point.filter(|point| point.ends_with("overlay"));
-        return home
-            .and_then(|home| home.parent().map(Path::to_owned))
-            .into_iter()
-            .collect();
+        let (level, home) = match mount.filesystem.as_str() {
+            "zfs" => (1, "zfs/graph"),
+            _ => (0, "overlay"),
+        };
+        let point = host.host_path(&mount.point).unwrap_or_default();
+        let above = point.ancestors().nth(level).filter(|above| above.ends_with(home));
+        let root = above.and_then(|above| above.ancestors().nth(level + 1));
+        return root.map(Path::to_owned).into_iter().collect();
     }
     let directories = mount
         .super_options

@@ -102,9 +102,9 @@ fn configuration_files_name_roots() {
 fn stores_that_are_not_read_yet_are_said() {
     let entries = [
         "/etc/docker/daemon.json={\"data-root\": \"/d\"}",
-        "/d/image/zfs",
+        "/d/image/aufs",
         "/etc/containers/storage.conf=[storage]\ngraphroot='/s'",
-        "/s/zfs-layers",
+        "/s/aufs-layers",
         "/s/overlay-layers",
     ];
     let problems = ["/s", "/d"];
@@ -166,11 +166,18 @@ fn containerd_is_found_wherever_something_embeds_it() {
 #[test]
 fn mounts_give_stores_away() {
     check(
-        &["/m1/overlay-layers", "/m2/overlay-layers", "/m3/image/overlay2"],
+        &[
+            "/m1/overlay-layers",
+            "/m2/overlay-layers",
+            "/m3/image/overlay2",
+            "/m4/image/zfs",
+        ],
         &[],
         "1 0 8:1 /x HOST/m1/overlay rw - ext4 /dev/a rw\n\
-         2 0 0:9 / /elsewhere rw - overlay overlay rw,lowerdir=l/A:/m2/overlay/l/B,upperdir=/m3/overlay2/x/diff\n",
-        &["/m1", "/m2", "/m3"],
+         2 0 0:9 / /elsewhere rw - overlay overlay rw,lowerdir=l/A:/m2/overlay/l/B,upperdir=/m3/overlay2/x/diff\n\
+         3 0 0:10 / HOST/m4/zfs/graph/x rw - zfs tank/docker/x rw\n\
+         4 0 0:11 / HOST/zfs rw - zfs tank/zfs rw\n",
+        &["/m1", "/m2", "/m3", "/m4"],
         &[],
     );
 }

@@ -10,10 +10,11 @@ use super::super::chain;
 use super::super::layout::is_sha256_hex;
 use super::super::problem::Problems;
 use super::super::reading::{self, LayerSet};
+use super::super::tar_split;
 use super::build_cache;
 use super::devices::{self, Devices};
 use super::fields::Fields;
-use super::{Place, files, tar_split};
+use super::{Place, files};
 use crate::catalog::Catalog;
 use crate::model::{Digest, Layer, LayerId, LayerKey, LayerState};
 
@@ -46,7 +47,7 @@ pub(super) fn unlisted(place: &Place, used: &CacheIds, problems: &mut Problems) 
     let names = files::names(&devices::listing(place), MAX_ENTRIES, problems).unwrap_or_default();
     let is_layer = |name: &String| {
         let is_other = name == "l" || name.starts_with('.') || name.ends_with("-removing");
-        !is_other && devices::is_layers(name)
+        !is_other && devices::is_layers(place, name)
     };
     let unlisted = names
         .iter()
@@ -204,9 +205,9 @@ impl Reader<'_> {
             .devices
             .as_mut()
             .and_then(|devices| devices.device(cache_id, problems));
-        // On a device that is not mounted nothing is expected.
         // A builder may be removing what it names.
         let is_kept = !matches!(state, LayerState::BuildCache | LayerState::Incomplete);
+        // On a device that is not mounted nothing is expected.
         let is_here = self.devices.is_none() || device.as_ref().is_some_and(|device| device.is_mounted);
         Layer {
             key,

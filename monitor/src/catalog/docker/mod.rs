@@ -1,4 +1,5 @@
-//! The on-disk format of Docker's own image store (dockerd with a graph driver): overlay2, vfs, btrfs, devicemapper.
+//! The on-disk format of Docker's own image store (dockerd with a graph driver): overlay2, vfs, btrfs,
+//! devicemapper, zfs.
 //!
 //! Invariant: what the metadata says never leads outside the store's root, and one broken file takes nothing of the
 //! others. Format: layer/filestore.go, image/fs.go, reference/store.go of moby; every file is replaced by rename or
@@ -12,7 +13,6 @@ mod files;
 mod images;
 mod layers;
 mod references;
-pub(super) mod tar_split;
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +38,8 @@ struct Place {
     store: StoreId,
     driver: Driver,
     root: PathBuf,
+    /// Of driver zfs: what the layers' datasets are below.
+    dataset: Option<String>,
     /// `overlay2`, `vfs/dir` or `btrfs/subvolumes`: the layers' directories.
     home: PathBuf,
     /// `image/overlay2`: what they are.
@@ -50,6 +52,7 @@ impl Place {
             store: store.id.clone(),
             driver: store.driver,
             root: store.root.clone(),
+            dataset: store.dataset.clone(),
             home: store.root.join(layout::home(store.driver)),
             metadata: store.root.join("image").join(store.driver.as_str()),
         }

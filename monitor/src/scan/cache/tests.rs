@@ -42,6 +42,7 @@ fn store(id: &str, owner_uid: u32, ino: u64) -> Store {
         },
         owner_uid,
         filesystem: "ext4".to_owned(),
+        dataset: None,
         index_directories: Vec::new(),
         layer_directories: Vec::new(),
         unlisted: 0,

@@ -1,6 +1,7 @@
 //! The reader against synthetic, recorded and real stores.
 
 mod damage;
+mod datasets;
 mod engines;
 
 use std::path::{Path, PathBuf};

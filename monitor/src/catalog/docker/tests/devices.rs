@@ -1,14 +1,29 @@
 //! A store of the driver devicemapper as Docker 20.10.24 left it: an image of two layers on a pool of two loop files, and
-//! a container that does not run.
+//! a container that does not run. Docker's own records are the same for each driver: the store of the driver zfs has those.
 
 use super::{Recorded, lay, outline, put, read_d};
 use crate::catalog::{Catalog, Host, ProblemKind};
-use crate::model::{Driver, LayerDevice, RawKey};
+use crate::model::{Driver, LayerDevice, RawKey, ThinDevice};
 
 const RECORDED: &str = include_str!("../../../../../tests/fixtures/docker/devicemapper.json");
 
 fn host() -> (tempfile::TempDir, Host) {
+    lay_packed(serde_json::from_str(RECORDED).unwrap())
+}
+
+/// The same with the driver zfs, which leaves nothing in its own directory.
+fn zfs_host() -> (tempfile::TempDir, Host) {
     let mut recorded: Recorded = serde_json::from_str(RECORDED).unwrap();
+    recorded.directories = vec!["zfs/graph".to_owned()];
+    let files = std::mem::take(&mut recorded.files).into_iter();
+    let files = files.filter(|(name, _)| !name.starts_with("devicemapper/"));
+    recorded.files = files
+        .map(|(name, text)| (name.replace("image/devicemapper/", "image/zfs/"), text))
+        .collect();
+    lay_packed(recorded)
+}
+
+fn lay_packed(mut recorded: Recorded) -> (tempfile::TempDir, Host) {
     // They are kept unpacked, to be read by people.
     let is_packed = |name: &String| name.rsplit('.').next() == Some("gz");
     let names: Vec<String> = recorded
@@ -55,6 +70,54 @@ fn a_recorded_store_is_read_whole_and_nothing_of_it_is_scanned() {
 }
 
 #[test]
+fn a_store_of_datasets_is_read_whole_and_nothing_of_it_is_scanned() {
+    const TOLD: &str = "layers are datasets that are not mounted here: they are neither scanned nor watched, and whoever \
+                        can open the pool's disks, or may send or clone a dataset, reads them";
+    let (_directory, host) = zfs_host();
+    let options = r#"{"storage-opts":["zfs.fsname=tank/docker"]}"#;
+    std::fs::create_dir_all(host.path("/etc/docker")).unwrap();
+    std::fs::write(host.path("/etc/docker/daemon.json"), options).unwrap();
+    // What a daemon that was killed leaves: a mount point without a mount is no layer.
+    std::fs::create_dir(host.path("/d/zfs/graph/left")).unwrap();
+    let catalog = read_d(&host);
+    assert_eq!(
+        outline(&catalog),
+        [
+            "Container 716c on 716c-init in grap diff - blob - size -",
+            "Container 716c-init on ffc8 in grap diff - blob - size -",
+            "Image 8075 on - in grap diff 8075 blob - size 5946895",
+            "Image ffc8 on 8075 in grap diff ae65 blob - size 4",
+            "f6a8 docker.io/dm/app:2 8075>ffc8",
+            &format!("not-mounted /d/zfs/graph: 4 {TOLD}"),
+        ]
+    );
+    let store = &catalog.stores[0];
+    assert_eq!(
+        (store.driver, store.dataset.as_deref(), store.unlisted),
+        (Driver::Zfs, Some("tank/docker"), 0)
+    );
+    let devices: Vec<_> = catalog
+        .layers
+        .values()
+        .map(|layer| LayerDevice {
+            files: None,
+            ..layer.device.clone().unwrap()
+        })
+        .collect();
+    let expected = catalog.layers.values().map(|layer| LayerDevice {
+        name: format!(
+            "tank/docker/{}",
+            layer.content.file_name().unwrap().to_str().unwrap()
+        ),
+        thin: None,
+        is_mounted: false,
+        files: None,
+    });
+    assert_eq!(devices, expected.collect::<Vec<_>>());
+    assert!(catalog.layers.values().all(|layer| !layer.is_scannable()));
+}
+
+#[test]
 fn a_layer_is_told_with_its_device() {
     use std::os::unix::fs::MetadataExt as _;
     let (_directory, host) = host();
@@ -73,8 +136,10 @@ fn a_layer_is_told_with_its_device() {
     };
     let expected = LayerDevice {
         name: format!("docker-{major}:{minor}-{}-{cache_id}", home.ino()),
-        id: 3,
-        size_bytes: 62_914_560,
+        thin: Some(ThinDevice {
+            id: 3,
+            size_bytes: 62_914_560,
+        }),
         is_mounted: false,
         files: None,
     };
@@ -92,8 +157,13 @@ fn a_layer_is_told_with_its_device() {
 
 #[test]
 fn a_file_of_a_container_is_told_of_the_layer_that_it_came_with() {
-    let (_directory, host) = host();
-    let catalog = read_d(&host);
+    for (_directory, host) in [host(), zfs_host()] {
+        check_origins(&host);
+    }
+}
+
+fn check_origins(host: &Host) {
+    let catalog = read_d(host);
     let container = catalog
         .layers
         .values()

@@ -69,6 +69,33 @@ pub(super) const LAYOUTS: &[Layout] = &[
         ..PLAIN
     },
     Layout {
+        name: "Docker, zfs",
+        steps: &[
+            ("docker", 0o711, 0, 0),
+            ("zfs", 0o701, 0, 0),
+            ("graph", 0o755, 0, 0),
+            ("abc", 0o755, 0, 0),
+            ("key", 0o644, 0, 0),
+        ],
+        beside: "image/zfs",
+        opened: Some(("docker", Some("CVE-2021-41091"))),
+        exposed: &[Reader::World],
+        ..PLAIN
+    },
+    Layout {
+        name: "Docker from 20.10.9 on, zfs",
+        steps: &[
+            ("docker", 0o710, 0, 0),
+            ("zfs", 0o710, 0, 0),
+            ("graph", 0o755, 0, 0),
+            ("abc", 0o755, 0, 0),
+            ("key", 0o644, 0, 0),
+        ],
+        beside: "image/zfs",
+        exposed: &[ROOTS_GROUP],
+        ..PLAIN
+    },
+    Layout {
         name: "containerd before its fix: a blob",
         steps: &[
             ("containerd", 0o711, 0, 0),

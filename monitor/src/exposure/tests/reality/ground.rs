@@ -87,6 +87,7 @@ impl Ground {
             root,
             owner_uid,
             filesystem: "ext4".to_owned(),
+            dataset: None,
             index_directories: Vec::new(),
             layer_directories: Vec::new(),
             unlisted: 0,

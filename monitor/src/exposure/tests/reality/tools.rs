@@ -43,6 +43,20 @@ pub(super) const LAYOUTS: &[Layout] = &[
         ..PLAIN
     },
     Layout {
+        name: "Podman after --uidmap, zfs",
+        steps: &[
+            ("storage", 0o711, 0, 0),
+            ("zfs", 0o711, 0, 0),
+            ("graph", 0o755, 0, 0),
+            ("abc", 0o555, 0, 0),
+            ("key", 0o644, 0, 0),
+        ],
+        beside: "zfs-layers",
+        opened: Some(("storage", None)),
+        exposed: &[Reader::World],
+        ..PLAIN
+    },
+    Layout {
         name: "a shared additional store under force_mask=shared",
         steps: &[
             ("shared", 0o755, 0, 0),

@@ -1,8 +1,8 @@
-//! Which files came with a layer, from the record of its tar that Docker keeps to rebuild it.
+//! Which files came with a layer, from the record of its tar that Docker and containers/storage keep to rebuild it.
 //!
 //! Invariant: bounded in bytes before and after unpacking; a record that is damaged or too long tells nothing, which is
-//! less than a wrong layer. Where layers are copies on devices that are not mounted, this alone tells a file's origin. The
-//! format is tar-split's: JSON values one after another, those of type 1 with a name and a size. Used by `devices`.
+//! less than a wrong layer. Where layers are copies that are not mounted, this alone tells a file's origin. The
+//! format is tar-split's: JSON values one after another, those of type 1 with a name and a size. Used by the readers of layers.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
@@ -34,7 +34,7 @@ struct Entry {
 
 /// What a file is known by: its path below the layer's root and its size, without which a container's own file of the
 /// same name would pass for the image's.
-pub(in crate::catalog) fn mark(path: &[u8], size: u64) -> u64 {
+pub(super) fn mark(path: &[u8], size: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     (path, size).hash(&mut hasher);
     hasher.finish()

@@ -32,8 +32,8 @@ pub use finding::{
 pub use ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId, Tgid};
 pub use process::{ProcessChange, ProcessEvent, Program};
 pub use store::{
-    Driver, Engine, EngineSocket, Image, ImageLayer, Layer, LayerDevice, LayerState, Leftovers, RawDevice,
-    RawKey, Store,
+    Driver, Engine, EngineSocket, Image, ImageLayer, Layer, LayerDevice, LayerState, LeftBlob, Leftovers,
+    RawDevice, RawKey, Store,
 };
 pub use subject::{Actor, Container, Process, ProcessKey, Subject};
 pub use trust::{Decision, Evidence, Grade, Provenance, Reason, Verdict};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::catalog::{read, refresh};
+use crate::catalog::{ProblemKind, read, refresh};
 
 /// A host with these files; a name that ends with a slash is a directory.
 fn host(names: &[&str]) -> (tempfile::TempDir, Host) {

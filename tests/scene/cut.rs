@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 /// More than manifests and configurations, less than the layer.
-const BYTES: usize = 1 << 20;
+const BYTES: usize = 5 << 19;
 /// As a connection that stalls before it is lost: who looks every second sees what came of it.
 const STALL: Duration = Duration::from_secs(2);
 
@@ -51,8 +51,7 @@ pub fn cutting(port: u16, fault: Fault) -> Result<u16> {
 
 fn forward(mut from: TcpStream, mut to: TcpStream, left: &AtomicUsize, fault: Fault) {
     let mut buffer = [0; 16 << 10];
-    loop {
-        let Ok(read) = from.read(&mut buffer) else { break };
+    while let Ok(read) = from.read(&mut buffer) {
         let before = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             Some(left.saturating_sub(read))
         });
@@ -66,8 +65,8 @@ fn forward(mut from: TcpStream, mut to: TcpStream, left: &AtomicUsize, fault: Fa
                 Fault::Cut if before == 0 => {}
                 Fault::Cut => std::thread::sleep(STALL),
                 Fault::CutOnce => {
-                    std::thread::sleep(STALL);
                     left.store(usize::MAX, Ordering::Relaxed);
+                    std::thread::sleep(STALL);
                 }
                 Fault::Stall => std::thread::sleep(Duration::MAX),
             }

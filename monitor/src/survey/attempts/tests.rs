@@ -194,6 +194,12 @@ fn containerds_is_told_by_blobs_that_do_not_land() {
         &unpacked(kept),
         &[],
     );
+}
+
+#[test]
+fn what_a_killed_client_left_is_told_once() {
+    use Engine::Containerd;
+    let layer = |changed| (1, 900, changed, "default", Some("/blobs/a"));
     let stalled = [
         at(0, NONE),
         at(1, &[layer(1)]).open(),
@@ -274,6 +280,14 @@ fn podmans_is_told_by_its_process() {
         &by_another,
         &[(5, 900 * KIB), (9, 300 * KIB)],
     );
+}
+
+#[test]
+fn what_a_killed_podman_left_is_told_once() {
+    use Engine::ContainersStorage as Podman;
+    let blob = |changed| (1, 900 * KIB, changed, "/var/tmp/storage1", None);
+    let begun = [at(0, NONE), at(1, &[blob(1)]).living(7)];
+    let with = |rest: &[Look]| [&begun[..], rest].concat();
     let killed = with(&[
         at(2, &[blob(1)]),
         at(7, &[blob(1)]),

@@ -73,10 +73,17 @@ fn failed() -> Value {
     json!(["failed", null, 0, true])
 }
 
-/// Starts a pull that stalls, and kills it when its blob lies there.
-fn kill(mut command: Command, is_there: impl Fn() -> bool) -> Result<()> {
+/// Starts a pull that stalls, and kills it when its blob lies there and the agent has seen it.
+fn kill(mut command: Command, agent: &Agent, is_there: impl Fn() -> bool) -> Result<()> {
     let mut pull: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let there = wait_until("a blob lies there", DEADLINE, || is_there().then_some(()));
+    let is_seen = || {
+        agent
+            .metric("layerwatch_leftovers")
+            .is_some_and(|count| count >= 1.0)
+    };
+    let there = wait_until("a blob lies there", DEADLINE, || {
+        (is_there() && is_seen()).then_some(())
+    });
     pull.kill()?;
     pull.wait()?;
     there

@@ -55,16 +55,15 @@ impl Puller {
     }
 }
 
-/// The only file that the pulls have left.
-fn blob(aside: &Path) -> Result<PathBuf> {
-    let mut blobs = Vec::new();
-    for pull in std::fs::read_dir(aside)? {
-        for blob in std::fs::read_dir(pull?.path())? {
-            blobs.push(blob?.path());
-        }
-    }
-    ensure!(blobs.len() == 1, "{blobs:?}");
-    blobs.pop().context("a blob")
+/// What a pull has left: a directory of blobs.
+fn blobs(aside: &Path) -> Result<Vec<PathBuf>> {
+    let pulls = std::fs::read_dir(aside)?.collect::<std::io::Result<Vec<_>>>()?;
+    let [pull] = pulls.as_slice() else {
+        anyhow::bail!("one pull: {pulls:?}");
+    };
+    std::fs::read_dir(pull.path())?
+        .map(|blob| Ok(blob?.path()))
+        .collect()
 }
 
 /// A host with nothing but the scene's store.
@@ -101,7 +100,8 @@ fn check(puller: &Puller) -> Result<()> {
     let agent = Agent::start(&ground.scene, "agent", &arguments)?;
     puller.pull(&ground, &ground.small)?;
     puller.pull(&ground, &ground.small)?;
-    let mut expected = vec![json!(["pulled", "shop/small:1", 2, false])];
+    // The host shows no processes, so nobody says what was wanted.
+    let mut expected = vec![json!(["unknown", "shop/small:1", 2, false])];
     assert_eq!(told(&agent, 1)?, expected);
 
     let is_failed = puller.pull(&ground, &ground.name(Fault::Cut)?).is_err();
@@ -111,7 +111,7 @@ fn check(puller: &Puller) -> Result<()> {
 
     let aside = puller.aside(&ground);
     let stalling = puller.command(&ground, &ground.name(Fault::Stall)?);
-    kill(stalling, || length(&aside) > 900 << 10)?;
+    kill(stalling, &agent, || length(&aside) > 1 << 20)?;
     expected.push(failed());
     assert_eq!(told(&agent, 3)?, expected);
     is_shown_and_watched(&ground, &settings, &agent, &aside)?;
@@ -121,17 +121,22 @@ fn check(puller: &Puller) -> Result<()> {
 
 /// What was left is counted, listed and scanned, and its read by another user is an alert.
 fn is_shown_and_watched(ground: &Ground, settings: &[String], agent: &Agent, aside: &Path) -> Result<()> {
-    let blob = blob(aside)?;
-    let bytes = blob.metadata()?.len();
+    let blobs = blobs(aside)?;
+    let size = |blob: &PathBuf| blob.metadata().map_or(0, |metadata| metadata.len());
+    let blob = blobs.iter().max_by_key(|blob| size(blob)).context("a blob")?;
+    let bytes: u64 = blobs.iter().map(size).sum();
     let stores = list(settings, "stores")?;
     let left = &stores.first().context("a store")?["leftovers"];
-    assert_eq!((&left["count"], &left["bytes"]), (&json!(1), &json!(bytes)));
+    assert_eq!(
+        (&left["count"], &left["bytes"]),
+        (&json!(blobs.len()), &json!(bytes))
+    );
     let layers = list(settings, "layers")?;
     let left: Vec<&Value> = layers
         .iter()
         .filter(|layer| layer["state"] == "leftover")
         .collect();
-    assert_eq!(left.len(), 1, "{layers:#?}");
+    assert_eq!(left.len(), blobs.len(), "{layers:#?}");
 
     agent.wait_for_metric("layerwatch_findings{severity=\"critical\"}", 1.0)?;
     let mut way = Some(blob.as_path());
@@ -139,7 +144,7 @@ fn is_shown_and_watched(ground: &Ground, settings: &[String], agent: &Agent, asi
         std::fs::set_permissions(place, std::fs::Permissions::from_mode(0o755))?;
         way = place.parent();
     }
-    read_as_nobody(&blob)?;
+    read_as_nobody(blob)?;
     let alert = agent.wait_for("alert", 1)?.remove(0);
     assert_eq!(
         (

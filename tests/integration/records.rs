@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use layerwatch::model::{
     AccessReport, Alert, AlertKind, ArrivalKind, AskedReport, Bypass, Category, Cause, Confidence,
     ContainerReport, Digest, Engine, ExposedReport, Exposure, FindingReport, Fingerprint, Gate, Grade,
-    ImageId, ImageReport, LayerId, LayerReport, Means, Operation, ProcessReport, Provenance, PullReport,
-    Reader, Record, RecordKind, RuleId, Sanction, Severity, StateReport, StoreId, SubjectReport, TrustReport,
-    Via,
+    ImageId, ImageReport, LayerId, LayerReport, LayerState, Means, Operation, ProcessReport, Provenance,
+    PullReport, Reader, Record, RecordKind, RuleId, Sanction, Severity, StateReport, StoreId, SubjectReport,
+    TrustReport, Via,
 };
 use layerwatch_tests::root;
 use serde_json::Value;
@@ -33,6 +33,7 @@ fn layer() -> LayerReport {
         store: StoreId::new("overlay@/var/lib/containers/storage"),
         id: LayerId::new(&"c0".repeat(32)),
         diff_id: Some(digest("c0")),
+        state: LayerState::Image,
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::Scene;
+use super::volume::Volume;
 use crate::{Process, output};
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -48,7 +49,7 @@ impl Release {
 
 /// Plugins that need a network, a device or a pool.
 const DISABLED: &str = r#"["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper",
-    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs",
     "io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp"]"#;
 
 /// A running daemon.
@@ -58,11 +59,27 @@ pub struct Containerd {
     release: Release,
     #[expect(dead_code, reason = "ends with the value")]
     process: Process,
+    #[expect(dead_code, reason = "ends with the value, after the daemon")]
+    volume: Option<Volume>,
 }
 
 impl Containerd {
     /// Starts a daemon in the scene's directory.
     pub fn start(scene: &Scene, release: Release) -> Result<Self> {
+        Self::start_on(scene, release, None)
+    }
+
+    /// The same with a btrfs where the snapshotter btrfs wants one, as containerd's documentation has it mounted.
+    pub fn start_with_btrfs(scene: &Scene, release: Release) -> Result<Self> {
+        let place = scene
+            .path()
+            .join("containerd/root/io.containerd.snapshotter.v1.btrfs");
+        std::fs::create_dir_all(&place)?;
+        let volume = Volume::on(&place, "btrfs")?;
+        Self::start_on(scene, release, Some(volume))
+    }
+
+    fn start_on(scene: &Scene, release: Release, volume: Option<Volume>) -> Result<Self> {
         let directory = scene.path().join("containerd");
         std::fs::create_dir_all(&directory)?;
         let config = directory.join("config.toml");
@@ -89,6 +106,7 @@ impl Containerd {
             directory,
             release,
             process,
+            volume,
         })
     }
 
@@ -142,7 +160,7 @@ impl Containerd {
 
     /// The files of this name in the snapshots, lowest number first.
     pub fn find(&self, snapshotter: &str, path_in_layer: &str) -> Result<Vec<PathBuf>> {
-        let content = if snapshotter == "native" { "" } else { "fs" };
+        let content = if snapshotter == "overlayfs" { "fs" } else { "" };
         let mut found = Vec::new();
         for snapshot in std::fs::read_dir(self.snapshots(snapshotter)).context("list the snapshots")? {
             let file = snapshot?.path().join(content).join(path_in_layer);
@@ -171,6 +189,10 @@ impl Containerd {
         self.open_root()?;
         open(snapshots.parent().context("a snapshotter")?)?;
         open(&snapshots)?;
+        if snapshotter == "btrfs" {
+            // Those of layers are read-only, and as open as the image's own top is.
+            return Ok(());
+        }
         for snapshot in std::fs::read_dir(&snapshots)? {
             open(&snapshot?.path())?;
         }

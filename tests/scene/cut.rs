@@ -19,7 +19,7 @@ const STALL: Duration = Duration::from_secs(2);
 /// What comes after the bytes that are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection is lost, and each later one at once.
+    /// The connection is lost, and each later one.
     Cut,
     /// The connection is lost; later ones are good.
     CutOnce,
@@ -62,7 +62,6 @@ fn forward(mut from: TcpStream, mut to: TcpStream, left: &AtomicUsize, fault: Fa
         }
         if before <= read {
             match fault {
-                Fault::Cut if before == 0 => {}
                 Fault::Cut => std::thread::sleep(STALL),
                 Fault::CutOnce => {
                     left.store(usize::MAX, Ordering::Relaxed);

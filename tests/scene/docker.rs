@@ -75,6 +75,11 @@ impl Docker {
         Ok(docker)
     }
 
+    /// Starts a newer daemon with a graph driver.
+    pub fn start_newer(scene: &Scene, driver: &'static str) -> Result<Self> {
+        Self::start_with(scene, NEWER_DOCKER, driver, &json!({"storage-driver": driver}))
+    }
+
     /// Starts a newer daemon that keeps its images in containerd, which it starts itself.
     pub fn start_on_containerd(scene: &Scene) -> Result<Self> {
         let config = json!({"features": {"containerd-snapshotter": true}});

@@ -125,10 +125,8 @@ fn find_in_layers(root: &Path, driver: &str, path_in_layer: &str) -> Result<Vec<
 
 fn open_way(root: &Path, driver: &str) -> Result<()> {
     let (layers, _) = layers_of(root, driver);
-    let mut directories = vec![root.to_owned(), layers.clone()];
-    if let Some(home) = layers.parent().filter(|home| *home != root) {
-        directories.push(home.to_owned());
-    }
+    let above = layers.ancestors().take_while(|above| *above != root);
+    let mut directories: Vec<PathBuf> = above.chain([root]).map(Path::to_owned).collect();
     for layer in std::fs::read_dir(&layers)? {
         directories.push(layer?.path());
     }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::docker::build_cache;
 use crate::model::{Driver, Engine};
 
 /// A directory in which a commit of a layer or an image shows.
@@ -71,6 +72,10 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
                 index(format!("image/{driver}"), Entries::Named(&["repositories.json"])),
                 index(format!("image/{driver}/imagedb/content/sha256"), Entries::Digests),
                 index(format!("image/{driver}/layerdb/sha256"), Entries::Digests),
+                index(
+                    build_cache::HOME.to_owned(),
+                    Entries::Written(&["snapshots.db", "metadata_v2.db"]),
+                ),
             ];
             // A layer has files from when its device is mounted.
             if driver == Driver::Devicemapper.as_str() {
@@ -95,9 +100,13 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
             // All snapshotters': the next image may be the first of another one.
             index(home(Driver::Overlayfs).to_owned(), Entries::Numbers),
             index(home(Driver::Native).to_owned(), Entries::Numbers),
+            index(CONTAINERD_SUBVOLUMES.to_owned(), Entries::Numbers),
         ],
         Engine::BuildKit => vec![
-            index(String::new(), Entries::Written(&["containerdmeta.db"])),
+            index(
+                String::new(),
+                Entries::Written(&["containerdmeta.db", "metadata_v2.db"]),
+            ),
             index("content/blobs/sha256".to_owned(), Entries::Digests),
             index("content/ingest".to_owned(), Entries::Blobs),
             index(BUILDKIT_SNAPSHOTS.to_owned(), Entries::Numbers),
@@ -109,7 +118,12 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
 pub(super) fn homes(engine: Engine, driver: Driver) -> Vec<&'static str> {
     match engine {
         Engine::ContainersStorage | Engine::CriO | Engine::Docker => vec![home(driver)],
-        Engine::Containerd => vec![home(Driver::Overlayfs), home(Driver::Native)],
+        Engine::Containerd => vec![
+            home(Driver::Overlayfs),
+            home(Driver::Native),
+            CONTAINERD_SUBVOLUMES,
+            CONTAINERD_WRITABLE,
+        ],
         Engine::BuildKit => vec![BUILDKIT_SNAPSHOTS],
     }
 }
@@ -117,10 +131,18 @@ pub(super) fn homes(engine: Engine, driver: Driver) -> Vec<&'static str> {
 /// Where a BuildKit has its snapshots, whatever its snapshotter.
 pub(super) const BUILDKIT_SNAPSHOTS: &str = "snapshots/snapshots";
 
+/// Where containerd's btrfs snapshotter has the subvolumes of layers (`plugins/snapshots/btrfs/btrfs.go`).
+pub(super) const CONTAINERD_SUBVOLUMES: &str = "io.containerd.snapshotter.v1.btrfs/snapshots";
+/// Where it has those that are written, a layer's until it is committed.
+pub(super) const CONTAINERD_WRITABLE: &str = "io.containerd.snapshotter.v1.btrfs/active";
+/// Where it has those that are mounted to be read.
+pub(super) const CONTAINERD_VIEWS: &str = "io.containerd.snapshotter.v1.btrfs/view";
+
 /// The directory in which the layers' own directories lie, of an engine that may have places of its own.
 pub(super) fn home_of(engine: Engine, driver: Driver) -> &'static str {
     match engine {
         Engine::BuildKit => BUILDKIT_SNAPSHOTS,
+        Engine::Containerd if driver == Driver::Btrfs => CONTAINERD_SUBVOLUMES,
         Engine::ContainersStorage | Engine::CriO | Engine::Docker | Engine::Containerd => home(driver),
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn link(catalog: &mut Catalog, images: Vec<Unlinked>) {
             kept @ (LayerState::Dangling
             | LayerState::Container
             | LayerState::Incomplete
+            | LayerState::BuildCache
             | LayerState::Leftover) => kept,
         };
     }

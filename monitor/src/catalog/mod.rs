@@ -8,6 +8,7 @@
 mod arrivals;
 mod backing;
 mod bolt;
+mod buildkit;
 mod chain;
 mod containerd;
 mod containers_storage;

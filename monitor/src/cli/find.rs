@@ -77,6 +77,7 @@ impl Item for FoundRow {
                 LayerState::Container => "a container's own",
                 LayerState::Incomplete => "incomplete",
                 LayerState::Leftover => "leftover",
+                LayerState::BuildCache => "a build's cache",
                 LayerState::Image | LayerState::Dangling => "in no image",
             };
             return vec![row("-".to_owned(), "-", state.to_owned())];

@@ -41,8 +41,12 @@ impl Item for LayerRow {
             LayerState::Container => "container",
             LayerState::Incomplete => "incomplete",
             LayerState::Leftover => "leftover",
+            LayerState::BuildCache => "build cache",
         }
         .to_owned();
+        if let Some(cache) = &self.layer.build_cache {
+            state = format!("{state}: {}", cache.work.as_str());
+        }
         if self.layer.is_unmounted() {
             // Nothing of it can be scanned or watched.
             state.push_str(", not mounted");

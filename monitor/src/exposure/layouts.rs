@@ -48,6 +48,8 @@ const DOCKERS_OWN: &[u32] = &[0o710, 0o700, 0o700];
 const DEVICES: &[u32] = &[0o710, 0o700];
 /// containerd: its content store is open below the root.
 const CONTAINERD: &[u32] = &[0o700];
+/// containerd's subvolumes: what is below is open, and a layer as open as its image's top.
+const SUBVOLUMES: &[u32] = &[0o700, 0o700];
 /// containerd's snapshots.
 const SNAPSHOTS: &[u32] = &[0o700, 0o700, 0o700];
 
@@ -97,6 +99,7 @@ const LAYOUTS: &[Layout] = &[
     layout("btrfs-layers", SHUT, podman),
     below(2, "imagedb", layout("image", DOCKERS_OWN, unknown)),
     below(2, "layerdb", layout("image", DOCKERS_OWN, unknown)),
+    layout("io.containerd.snapshotter.v1.btrfs", SUBVOLUMES, containerd),
     layout("io.containerd.snapshotter.v1.", SNAPSHOTS, containerd),
     layout("io.containerd.content.v1.content", CONTAINERD, containerd),
     layout("io.containerd.metadata.v1.bolt", CONTAINERD, containerd),

@@ -295,6 +295,7 @@ impl Knowledge {
             store: layer.key.store.clone(),
             id: layer.key.layer.clone(),
             diff_id: layer.diff_id.clone(),
+            state: layer.state,
         })
     }
 

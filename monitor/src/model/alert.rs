@@ -11,7 +11,7 @@ use super::exposed::ExposedReport;
 use super::exposure::Exposure;
 use super::finding::{Category, Confidence, Fingerprint, RuleId, Severity};
 use super::ids::{Digest, ImageId, LayerId, StoreId};
-use super::store::Engine;
+use super::store::{Engine, LayerState};
 use super::subject::Container;
 use super::trust::{Grade, Provenance};
 
@@ -130,6 +130,8 @@ pub struct LayerReport {
     pub id: LayerId,
     /// The uncompressed tar's digest.
     pub diff_id: Option<Digest>,
+    /// What it is: of an image, a builder's, left by a pull that failed.
+    pub state: LayerState,
 }
 
 /// Which image.

@@ -6,6 +6,7 @@
 mod access;
 mod alert;
 mod assessment;
+mod build;
 mod exposed;
 mod exposure;
 mod finding;
@@ -24,6 +25,7 @@ pub use alert::{
     TrustReport,
 };
 pub use assessment::{Asker, Assessment, Attribution, Sanction, Sighting};
+pub use build::{BuildCache, BuildWork};
 pub use exposed::ExposedReport;
 pub use exposure::{Bypass, Cause, Exposure, Gate, Means, Reader};
 pub use finding::{

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::build::BuildCache;
 use super::ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId};
 
 /// Whose on-disk format a store has.
@@ -285,6 +286,8 @@ pub enum LayerState {
     Container,
     /// Being written, or left behind by a failed pull.
     Incomplete,
+    /// What a builder keeps of its work, part of no image: a context that a client sent, a step's result, a cache.
+    BuildCache,
     /// No layer at all: a blob or a directory that a pull has left outside the index.
     Leftover,
 }
@@ -315,6 +318,9 @@ pub struct Layer {
     pub created: Option<jiff::Timestamp>,
     /// What it is at the moment.
     pub state: LayerState,
+    /// What a builder says of it, of what it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_cache: Option<BuildCache>,
     /// The device that carries it, where each layer has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<LayerDevice>,
@@ -358,6 +364,7 @@ impl Layer {
     pub fn is_scannable(&self) -> bool {
         match self.state {
             LayerState::Image | LayerState::Dangling => self.content_key.is_some() || self.is_packed(),
+            LayerState::BuildCache => self.content_key.is_some(),
             LayerState::Container => self.device.is_some() && self.content_key.is_some(),
             LayerState::Incomplete => false,
             LayerState::Leftover => true,

@@ -371,6 +371,7 @@ fn layer(store: &StoreId, id: &str, ino: u64) -> Layer {
         size_bytes: None,
         created: None,
         state: LayerState::Image,
+        build_cache: None,
         device: None,
     }
 }

@@ -26,13 +26,17 @@ pub(super) struct Scans {
 }
 
 impl Scans {
-    /// Forgets what is not in the catalog any more, and what was on a device that has been unmounted since `previous`: the
-    /// next mount has other numbers.
+    /// Forgets what is not in the catalog any more, what was on a device that has been unmounted since `previous`: the
+    /// next mount has other numbers, and what a build has used since, if it may have changed it.
     pub(super) fn retain(&mut self, previous: &Catalog, catalog: &Catalog) {
         let stays = |key: &LayerKey| {
             catalog.layer(key).is_some_and(|layer| {
-                let before = previous.layer(key).map(|layer| layer.content_key);
-                layer.device.is_none() || before == Some(layer.content_key)
+                let before = previous.layer(key);
+                let content = before.map(|layer| layer.content_key);
+                let is_same = layer.device.is_none() || content == Some(layer.content_key);
+                let reused = layer.build_cache.filter(|cache| cache.work.is_reused());
+                let was_used = before.and_then(|layer| layer.build_cache);
+                is_same && reused.is_none_or(|cache| was_used.is_none_or(|was| was == cache))
             })
         };
         self.layers.retain(|key, _| stays(key));

@@ -17,13 +17,15 @@ use std::cell::{Cell, RefCell};
 pub(in crate::catalog) use self::file::read;
 use self::meta::Meta;
 pub(in crate::catalog) use self::tree::{Bucket, Value};
+use super::problem::ProblemKind;
+use crate::bounded::BoundedError;
 
 /// Why a file could not be read at all.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BoltError {
     /// It could not be opened or read, or is too large.
     #[error(transparent)]
-    File(#[from] crate::bounded::BoundedError),
+    File(#[from] BoundedError),
     /// Neither of its two first pages is a whole header.
     #[error("no header with a right checksum in {bytes} bytes")]
     NoHeader {
@@ -42,6 +44,15 @@ impl BoltError {
     /// Whether there is no file.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::File(error) if error.is_not_found())
+    }
+
+    /// What kind of problem it is.
+    pub(super) fn problem(&self) -> ProblemKind {
+        match self {
+            Self::File(BoundedError::TooLarge { .. }) => ProblemKind::TooLarge,
+            Self::NoHeader { .. } => ProblemKind::Malformed,
+            Self::File(_) | Self::Changing { .. } => ProblemKind::Unreadable,
+        }
     }
 }
 

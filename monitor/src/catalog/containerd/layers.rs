@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::images::{ImageLayer, NamespaceImage};
 use super::metadata::SnapshotRow;
+use super::places::Places;
 use super::snapshots::{Kind, Snapshots};
+use crate::catalog::buildkit::Records;
 use crate::catalog::layout::{self, is_sha256_hex};
 use crate::catalog::names::checked_id;
 use crate::catalog::problem::{ProblemKind, Problems};
@@ -21,10 +23,11 @@ const UNPACKING: &str = "extract-";
 /// What the layers are read from.
 pub(super) struct Sources<'a> {
     pub(super) store: &'a Store,
-    /// The snapshotter's directory of snapshots.
-    pub(super) home: PathBuf,
+    pub(super) places: Places<'a>,
     pub(super) rows: &'a [SnapshotRow],
     pub(super) snapshots: &'a Snapshots,
+    /// What a builder says of its own.
+    pub(super) records: &'a Records,
     /// For messages.
     pub(super) metadata: &'a Path,
 }
@@ -63,17 +66,32 @@ pub(super) fn unpacked(
             }
             continue;
         };
+        let record = sources.records.get(&row.key);
+        let of_image = known.get(id).filter(|_| snapshot.kind == Kind::Committed);
         let state = match snapshot.kind {
+            // A builder goes on to write in some of what it keeps; what it pulled is known by its chain id.
+            Kind::Committed | Kind::Active
+                if of_image.is_none()
+                    && Digest::parse(&row.key).is_err()
+                    && record.is_some_and(|record| record.is_finished) =>
+            {
+                LayerState::BuildCache
+            }
             Kind::Committed => LayerState::Dangling,
             Kind::Active if row.key.starts_with(UNPACKING) => LayerState::Incomplete,
-            Kind::Active => LayerState::Container,
+            Kind::View | Kind::Active => LayerState::Container,
         };
-        let directory = sources.home.join(snapshot.number.to_string());
+        let directory = sources.places.snapshot(sources.store.driver, *snapshot);
         let content = layout::content(sources.store.driver, &directory);
-        let of_image = known.get(id).filter(|_| snapshot.kind == Kind::Committed);
         let layer = Layer {
-            diff_id: of_image.map(|layer| layer.diff_id.clone()),
-            blob_digest: of_image.and_then(|layer| layer.blob.clone()),
+            diff_id: of_image
+                .map(|layer| &layer.diff_id)
+                .or_else(|| record?.diff_id.as_ref())
+                .cloned(),
+            blob_digest: of_image
+                .and_then(|layer| layer.blob.as_ref())
+                .or_else(|| record?.blob.as_ref())
+                .cloned(),
             toc_digest: None,
             parent: row
                 .parent
@@ -81,9 +99,10 @@ pub(super) fn unpacked(
                 .map(|parent| ids.get(parent).cloned().unwrap_or_else(|| layer_id(parent, 0))),
             content_key: content_key(&directory, &content, state != LayerState::Incomplete, problems),
             content,
-            size_bytes: snapshot.size_bytes.filter(|_| state == LayerState::Dangling),
+            size_bytes: snapshot.size_bytes.filter(|_| snapshot.kind == Kind::Committed),
             created: row.created,
             state,
+            build_cache: record.map(|record| record.cache),
             device: None,
             key: key(sources.store, id),
         };
@@ -125,6 +144,7 @@ pub(super) fn add_packed(
                 size_bytes: None,
                 created: None,
                 state: LayerState::Dangling,
+                build_cache: None,
                 device: None,
             };
             set.found.insert(key, layer);

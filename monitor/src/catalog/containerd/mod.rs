@@ -1,11 +1,12 @@
 //! The on-disk format of containerd and all that embed it (Kubernetes, k3s, Docker 29, nerdctl, BuildKit), snapshotters
-//! overlayfs and native.
+//! overlayfs, native and btrfs.
 //!
 //! Invariant: no lock is taken, no socket asked; what the databases say never leads outside the root. A store is what one
 //! namespace has in one snapshotter: each namespace unpacks for itself, and the blobs below are all of theirs. Format:
 //! `core/metadata/buckets.go`, `core/snapshots/storage/bolt.go` and `plugins/content/local` of containerd. Called by
 //! `catalog::refresh` for each root.
 
+mod builders;
 mod content;
 #[cfg(any(test, fuzzing))]
 pub(super) mod fuzz;
@@ -16,7 +17,7 @@ mod namespace;
 mod places;
 mod snapshots;
 mod state;
-mod values;
+pub(super) mod values;
 
 use std::path::{Path, PathBuf};
 
@@ -44,9 +45,11 @@ pub(super) fn read(
     problems: &mut Vec<Problem>,
 ) -> Vec<Reading> {
     let seen = host.path(&root.path);
+    let builders = builders::homes(host, root);
     let places = Places {
         engine: root.engine,
         root: &seen,
+        builders: &builders,
     };
     let mut state = State::read(places);
     let mut store = |driver, namespace: Option<&str>| {
@@ -112,12 +115,18 @@ fn id(driver: Driver, root: &Path, namespace: Option<&str>) -> StoreId {
 
 /// Where a blob of a root is.
 pub(super) fn blob(engine: Engine, root: &Path, digest: &Digest) -> PathBuf {
-    Places { engine, root }.blob(digest)
+    let builders = &[];
+    let places = Places {
+        engine,
+        root,
+        builders,
+    };
+    places.blob(digest)
 }
 
 /// The driver of a snapshotter whose layers are read.
 fn driver_of(snapshotter: &str) -> Option<Driver> {
-    [Driver::Overlayfs, Driver::Native]
+    [Driver::Overlayfs, Driver::Native, Driver::Btrfs]
         .into_iter()
         .find(|driver| driver.as_str() == snapshotter)
 }
@@ -162,7 +171,6 @@ fn unread(state: &State) -> Vec<String> {
             "stargz" | "nydus" | "soci" | "overlaybd" | "cvmfs-snapshotter" => {
                 "their files are fetched when they are read"
             }
-            "btrfs" => "they are subvolumes",
             "zfs" => "they are datasets",
             _ => "it is not known",
         };

@@ -55,7 +55,8 @@ pub(super) fn read(
     for part in &mut parts {
         let sources = Sources {
             store: &part.store,
-            home: places.home(part.store.driver),
+            places,
+            records: &state.records,
             rows: part.rows,
             snapshots: state.snapshots.get(&part.snapshotter).unwrap_or(&none),
             metadata: &metadata,

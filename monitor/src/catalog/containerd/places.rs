@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::layout;
+use super::snapshots::{Kind, Snapshot};
 use crate::model::{Digest, Driver, Engine};
 
 /// The content store below containerd's root.
@@ -15,6 +16,8 @@ const CONTENT: &str = "io.containerd.content.v1.content/blobs";
 pub(super) struct Places<'a> {
     pub(super) engine: Engine,
     pub(super) root: &'a Path,
+    /// Where builders have their records that keep snapshots here.
+    pub(super) builders: &'a [PathBuf],
 }
 
 impl Places<'_> {
@@ -45,6 +48,17 @@ impl Places<'_> {
     /// The directory of snapshots.
     pub(super) fn home(self, driver: Driver) -> PathBuf {
         self.root.join(layout::home_of(self.engine, driver))
+    }
+
+    /// The directory of a snapshot: the btrfs snapshotter has one place for each kind.
+    pub(super) fn snapshot(self, driver: Driver, snapshot: Snapshot) -> PathBuf {
+        let is_btrfs = driver == Driver::Btrfs && !self.is_buildkit();
+        let home = match snapshot.kind {
+            Kind::View if is_btrfs => self.root.join(layout::CONTAINERD_VIEWS),
+            Kind::Active if is_btrfs => self.root.join(layout::CONTAINERD_WRITABLE),
+            Kind::View | Kind::Active | Kind::Committed => self.home(driver),
+        };
+        home.join(snapshot.number.to_string())
     }
 
     /// Where a blob is.

@@ -14,7 +14,9 @@ const MAX_SNAPSHOTS: usize = 200_000;
 /// What a snapshot is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
-    /// Mounted by somebody, read-only or writable.
+    /// Mounted by somebody to be read.
+    View,
+    /// Mounted by somebody to be written.
     Active,
     /// A layer.
     Committed,
@@ -44,7 +46,8 @@ pub(super) fn read(database: &Database) -> (Snapshots, usize) {
         let (fields, _) = parts(&row);
         let field = |name: &str| fields.get(name.as_bytes()).copied();
         let kind = match field("kind") {
-            Some([1 | 2]) => Some(Kind::Active),
+            Some([1]) => Some(Kind::View),
+            Some([2]) => Some(Kind::Active),
             Some([3]) => Some(Kind::Committed),
             Some(_) | None => None,
         };

@@ -4,13 +4,14 @@
 //! says. What cannot be read is a complaint, and the state says that it is not whole. Called by the reader of a root.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::driver_of;
 use super::metadata::{self, Metadata};
 use super::places::Places;
 use super::snapshots::{self, Snapshots};
-use crate::catalog::bolt::{self, BoltError, Database};
+use crate::catalog::bolt::{self, Database};
+use crate::catalog::buildkit::{Complaint, Records};
 use crate::catalog::problem::{ProblemKind, Problems, chain};
 
 /// A snapshot that was removed between two readings is gone at the next.
@@ -24,9 +25,11 @@ pub(super) struct State {
     pub(super) metadata: Metadata,
     /// By snapshotter, for those whose layers are read.
     pub(super) snapshots: BTreeMap<String, Snapshots>,
+    /// What builders say of their snapshots among these.
+    pub(super) records: Records,
     /// Something could not be read; there may be more.
     pub(super) incomplete: bool,
-    complaints: Vec<(ProblemKind, PathBuf, String)>,
+    complaints: Vec<Complaint>,
 }
 
 impl State {
@@ -55,6 +58,9 @@ impl State {
         if let Some(database) = state.open(&file) {
             state.metadata = metadata::read(&database);
             state.damage(&database, &file);
+        }
+        for home in root.builders {
+            state.records.read(home, &mut state.complaints);
         }
         for bad in &state.metadata.bad {
             state
@@ -100,12 +106,8 @@ impl State {
                 None
             }
             Err(error) => {
-                let kind = match &error {
-                    BoltError::File(crate::bounded::BoundedError::TooLarge { .. }) => ProblemKind::TooLarge,
-                    BoltError::NoHeader { .. } => ProblemKind::Malformed,
-                    BoltError::File(_) | BoltError::Changing { .. } => ProblemKind::Unreadable,
-                };
-                self.complaints.push((kind, file.to_owned(), chain(&error)));
+                self.complaints
+                    .push((error.problem(), file.to_owned(), chain(&error)));
                 self.incomplete = true;
                 None
             }

@@ -10,10 +10,10 @@ use crate::catalog::bolt::{Bucket, Value};
 const YEAR_ONE: i64 = 62_135_596_800;
 
 /// The plain values of a bucket.
-pub(super) type Fields<'a> = BTreeMap<&'a [u8], &'a [u8]>;
+pub(in crate::catalog) type Fields<'a> = BTreeMap<&'a [u8], &'a [u8]>;
 
 /// The plain values of a bucket, and the buckets in it.
-pub(super) fn parts<'a>(bucket: &Bucket<'a>) -> (Fields<'a>, BTreeMap<&'a [u8], Bucket<'a>>) {
+pub(in crate::catalog) fn parts<'a>(bucket: &Bucket<'a>) -> (Fields<'a>, BTreeMap<&'a [u8], Bucket<'a>>) {
     let (mut fields, mut buckets) = (Fields::new(), BTreeMap::new());
     for (key, value) in bucket.entries() {
         match value {
@@ -29,7 +29,7 @@ pub(super) fn parts<'a>(bucket: &Bucket<'a>) -> (Fields<'a>, BTreeMap<&'a [u8], 
 }
 
 /// A value that is text.
-pub(super) fn text<'a>(fields: &Fields<'a>, key: &str) -> Option<&'a str> {
+pub(in crate::catalog) fn text<'a>(fields: &Fields<'a>, key: &str) -> Option<&'a str> {
     std::str::from_utf8(fields.get(key.as_bytes())?).ok()
 }
 

@@ -92,6 +92,7 @@ fn layer(
         size_bytes: record.diff_size.and_then(|size| u64::try_from(size).ok()),
         created: time(record.created.as_deref()),
         state,
+        build_cache: None,
         device: None,
     })
 }

@@ -24,7 +24,7 @@ const KNOWN_ROOTS: &[&str] = &[
 ];
 
 /// BuildKit's default (util/appdefaults).
-const BUILDKIT_ROOT: &str = "/var/lib/buildkit";
+pub(super) const BUILDKIT_ROOT: &str = "/var/lib/buildkit";
 
 /// What the store of a worker is called in it: how it runs containers, and its snapshotter.
 const BUILDKIT_WORKERS: [&str; 5] = [
@@ -48,7 +48,7 @@ const CONTAINERD_ROOTS: [&str; 5] = [
 const DEFAULT_ROOT: &str = "/var/lib/containers/storage";
 
 /// Docker's default data root (`daemon/config/config_linux.go`).
-const DOCKER_ROOT: &str = "/var/lib/docker";
+pub(super) const DOCKER_ROOT: &str = "/var/lib/docker";
 
 /// Where an engine keeps another's store below its own root.
 const BELOW: [&str; 1] = [containerd::DOCKERS_OWN];

@@ -10,6 +10,7 @@ use super::super::chain;
 use super::super::layout::is_sha256_hex;
 use super::super::problem::Problems;
 use super::super::reading::{self, LayerSet};
+use super::build_cache;
 use super::devices::{self, Devices};
 use super::fields::Fields;
 use super::{Place, files, tar_split};
@@ -33,6 +34,7 @@ pub(super) fn read(place: &Place, previous: &Catalog, problems: &mut Problems) -
     };
     reader.images();
     reader.containers();
+    reader.builds();
     if let Some(devices) = reader.devices.take() {
         devices.finish(reader.fields.problems);
     }
@@ -148,6 +150,33 @@ impl Reader<'_> {
         }
     }
 
+    /// What builds keep, as far as it is no layer of an image's.
+    fn builds(&mut self) {
+        let Some(kept) = build_cache::read(&self.place.root, self.fields.problems) else {
+            self.set.incomplete = true;
+            return;
+        };
+        for one in kept {
+            if self.used.contains(&one.cache_id) {
+                continue;
+            }
+            let record = one.record;
+            let state = if one.is_finished {
+                LayerState::BuildCache
+            } else {
+                LayerState::Incomplete
+            };
+            let layer = Layer {
+                parent: one.parent,
+                size_bytes: one.size_bytes,
+                created: record.as_ref().and_then(|record| record.created),
+                build_cache: record.map(|record| record.cache),
+                ..self.with_content(self.key(&one.id), &one.cache_id, state)
+            };
+            self.set.found.insert(layer.key.clone(), layer);
+        }
+    }
+
     fn key(&self, id: &str) -> LayerKey {
         LayerKey {
             store: self.place.store.clone(),
@@ -164,6 +193,8 @@ impl Reader<'_> {
             .as_mut()
             .and_then(|devices| devices.device(cache_id, problems));
         // On a device that is not mounted nothing is expected.
+        // A builder may be removing what it names.
+        let is_kept = !matches!(state, LayerState::BuildCache | LayerState::Incomplete);
         let is_here = self.devices.is_none() || device.as_ref().is_some_and(|device| device.is_mounted);
         Layer {
             key,
@@ -172,12 +203,13 @@ impl Reader<'_> {
             toc_digest: None,
             parent: None,
             content_key: is_here
-                .then(|| reading::content_key(&directory, &content, true, problems))
+                .then(|| reading::content_key(&directory, &content, is_kept, problems))
                 .flatten(),
             content,
             size_bytes: None,
             created: None,
             state,
+            build_cache: None,
             device,
         }
     }

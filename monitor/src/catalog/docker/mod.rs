@@ -5,6 +5,7 @@
 //! comes with its directory by rename, so a file that was opened is whole or damaged, never half-written. Called by
 //! `catalog::refresh` for each store.
 
+pub(super) mod build_cache;
 pub(super) mod devices;
 mod fields;
 mod files;

@@ -182,6 +182,7 @@ fn layer(store: &Store, found: &Found, bytes: u64) -> Layer {
         size_bytes: metadata.is_file().then_some(metadata.len()),
         created: jiff::Timestamp::from_second(metadata.mtime()).ok(),
         state: LayerState::Leftover,
+        build_cache: None,
         device: None,
     }
 }

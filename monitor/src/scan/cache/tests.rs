@@ -76,6 +76,7 @@ fn layer(root: &Path, store: &Store) -> Layer {
         size_bytes: None,
         created: None,
         state: LayerState::Image,
+        build_cache: None,
         device: None,
     }
 }

@@ -6,13 +6,14 @@ use anyhow::{Context, Result};
 use layerwatch_tests::scene::{Containerd, KEY, Release, Scene};
 use serde_json::{Value, json};
 
-use super::{json_of, list, releases, scene_of, store_id};
+use super::{json_of, list, published, releases, store_id};
 
-/// Two namespaces, each of which unpacks for a snapshotter of its own.
-const PLACES: [(&str, &str); 2] = [("default", "overlayfs"), ("k8s.io", "native")];
+/// Namespaces, each of which unpacks for a snapshotter of its own.
+const PLACES: [(&str, &str); 3] = [("built", "btrfs"), ("default", "overlayfs"), ("k8s.io", "native")];
 
 fn pulled(release: Release) -> Result<(Scene, Containerd, String)> {
-    let (scene, containerd, name) = scene_of(release)?;
+    let (scene, name) = published()?;
+    let containerd = Containerd::start_with_btrfs(&scene, release)?;
     for (namespace, snapshotter) in PLACES {
         containerd.pull(namespace, snapshotter, &name)?;
     }
@@ -126,7 +127,7 @@ fn explanations(release: Release) -> Result<()> {
     for (namespace, snapshotter) in PLACES {
         let held = |path: &str| -> Result<Vec<PathBuf>> { containerd.find(snapshotter, path) };
         // Where layers are copies, the second has the first one's files too.
-        let copies = if snapshotter == "native" { 2 } else { 1 };
+        let copies = if snapshotter == "overlayfs" { 1 } else { 2 };
         for (path, position, count) in [(KEY, 1, 1), ("etc/motd", 1, copies), ("etc/release", 2, 1)] {
             let files = held(path)?;
             assert_eq!(files.len(), count, "{namespace} {path}");
@@ -186,7 +187,7 @@ fn searches(release: Release) -> Result<()> {
         })
         .collect();
     places.sort();
-    let expected = [("native", "k8s.io"), ("overlayfs", "default")]
+    let expected = [("btrfs", "built"), ("native", "k8s.io"), ("overlayfs", "default")]
         .map(|(snapshotter, namespace)| format!("{} true", store_id(&containerd, namespace, snapshotter)));
     assert_eq!(places, expected);
 
@@ -204,6 +205,7 @@ fn searches(release: Release) -> Result<()> {
         .collect();
     findings.sort_by_key(Value::to_string);
     let places = [
+        ("btrfs", "built"),
         ("native", "k8s.io"),
         ("overlayfs", "default"),
         ("overlayfs", "fetched"),

@@ -37,15 +37,17 @@ fn releases(test: &str) -> Result<Vec<Release>> {
     Ok(there)
 }
 
-/// A daemon without images, and a published image with a key that its second layer deletes; the name to pull.
-fn scene() -> Result<(Scene, Containerd, String)> {
-    scene_of(Release::OWN)
-}
-
-fn scene_of(release: Release) -> Result<(Scene, Containerd, String)> {
+/// A published image with a key that its second layer deletes, and the name to pull.
+fn published() -> Result<(Scene, String)> {
     let mut scene = Scene::new()?;
     let name = scene.publish(NAME)?;
-    let containerd = Containerd::start(&scene, release)?;
+    Ok((scene, name))
+}
+
+/// The same with a daemon without images.
+fn scene() -> Result<(Scene, Containerd, String)> {
+    let (scene, name) = published()?;
+    let containerd = Containerd::start(&scene, Release::OWN)?;
     Ok((scene, containerd, name))
 }
 

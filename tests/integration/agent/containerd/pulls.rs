@@ -8,7 +8,7 @@ use layerwatch_tests::wait_until;
 use serde_json::{Value, json};
 
 use super::super::image_of;
-use super::{releases, scene_of, store_id};
+use super::{published, releases, store_id};
 
 /// How long after the engine's own answer a record may come.
 const SOON: Duration = Duration::from_secs(2);
@@ -53,7 +53,8 @@ fn pull_tag_and_import_are_one_record_each() -> Result<()> {
 }
 
 fn records(release: Release) -> Result<()> {
-    let (scene, containerd, name) = scene_of(release)?;
+    let (scene, name) = published()?;
+    let containerd = Containerd::start_with_btrfs(&scene, release)?;
     let agent = Agent::start_on_root(&scene, &containerd.root(), &[])?;
     let archive = scene.path().join("image.tar");
     let archive = archive.to_str().context("the path is text")?;
@@ -94,12 +95,14 @@ fn records(release: Release) -> Result<()> {
     );
 
     // Another namespace has nothing yet, and what is there already is no arrival.
-    containerd.pull("k8s.io", "native", &name)?;
-    let other = record(&agent, 4, Instant::now())?;
-    assert_eq!(
-        json!([other["arrival"], other["new_layers"], other["store"]]),
-        json!(["pulled", 2, store_id(&containerd, "k8s.io", "native")])
-    );
+    for (count, namespace, snapshotter) in [(4, "built", "btrfs"), (5, "k8s.io", "native")] {
+        containerd.pull(namespace, snapshotter, &name)?;
+        let other = record(&agent, count, Instant::now())?;
+        assert_eq!(
+            json!([other["arrival"], other["new_layers"], other["store"]]),
+            json!(["pulled", 2, store_id(&containerd, namespace, snapshotter)])
+        );
+    }
     containerd.pull("k8s.io", "native", &name)?;
     containerd.ctr(&[
         "--namespace",
@@ -109,7 +112,7 @@ fn records(release: Release) -> Result<()> {
         &name,
         "docker.io/last:1",
     ])?;
-    let last = record(&agent, 5, Instant::now())?;
+    let last = record(&agent, 6, Instant::now())?;
     assert_eq!(last["arrival"], "tagged");
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Reads of files in containerd's snapshots and of its blobs: whose they are.
 
 use anyhow::{Context, Result};
-use layerwatch_tests::scene::{Agent, KEY, cat_as};
+use layerwatch_tests::scene::{Agent, Containerd, KEY, Release, cat_as};
 use serde_json::{Value, json};
 
-use super::{containerd_ready, json_of, list, scene, store_id};
+use super::{containerd_ready, json_of, list, published, scene, store_id};
 
 const NOBODY: u32 = 65534;
 
@@ -13,8 +13,9 @@ fn a_read_of_a_deleted_key_is_an_alert_with_layer_and_image() -> Result<()> {
     if !containerd_ready("containerd read of a deleted key")? {
         return Ok(());
     }
-    for (namespace, snapshotter) in [("default", "overlayfs"), ("k8s.io", "native")] {
-        let (scene, containerd, name) = scene()?;
+    for (namespace, snapshotter) in [("default", "overlayfs"), ("k8s.io", "native"), ("built", "btrfs")] {
+        let (scene, name) = published()?;
+        let containerd = Containerd::start_with_btrfs(&scene, Release::OWN)?;
         let agent = Agent::start_on_root(&scene, &containerd.root(), &[])?;
         // Watched without a restart, as soon as it is there.
         containerd.pull(namespace, snapshotter, &name)?;

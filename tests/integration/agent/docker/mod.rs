@@ -1,5 +1,6 @@
 //! The agent on the store of a real dockerd.
 
+mod builds;
 mod commands;
 mod containerd_store;
 mod pulls;
@@ -30,10 +31,16 @@ fn scene(delete: bool) -> Result<(Scene, Docker, String)> {
 /// Starts a daemon with a driver.
 type Start = fn(&Scene, &'static str) -> Result<Docker>;
 
-fn scene_with(delete: bool, start: Start) -> Result<(Scene, Docker, String)> {
+/// The published image alone.
+fn published(delete: bool) -> Result<(Scene, String)> {
     let mut scene = Scene::new()?;
     let tree = scene.tree_with_shell()?;
     let name = scene.publish_tree(&tree, NAME, delete)?;
+    Ok((scene, name))
+}
+
+fn scene_with(delete: bool, start: Start) -> Result<(Scene, Docker, String)> {
+    let (scene, name) = published(delete)?;
     let docker = start(&scene, "overlay2")?;
     Ok((scene, docker, name))
 }

@@ -30,7 +30,7 @@ fn a_read_of_a_deleted_key_is_an_alert_with_dockers_layer_and_image() -> Result<
         "alert": "SensitiveLayerRead",
         "severity": "critical",
         "uid": NOBODY,
-        "layer": {"engine": "docker", "store": store, "id": chain, "diff_id": image["RootFS"]["Layers"][0]},
+        "layer": {"engine": "docker", "store": store, "id": chain, "diff_id": image["RootFS"]["Layers"][0], "state": "image"},
         "image": image["Id"],
         "name": name,
         "path_in_layer": KEY,

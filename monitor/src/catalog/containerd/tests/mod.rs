@@ -3,6 +3,7 @@
 mod buildkit;
 mod damage;
 mod recorded;
+mod subvolumes;
 
 use std::path::{Path, PathBuf};
 

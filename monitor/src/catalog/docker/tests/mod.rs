@@ -1,5 +1,6 @@
 //! The reader against a store that a real daemon made, whole and damaged.
 
+mod builds;
 mod damage;
 mod devices;
 mod recorded;

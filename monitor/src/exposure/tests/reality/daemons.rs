@@ -92,4 +92,28 @@ pub(super) const LAYOUTS: &[Layout] = &[
         ],
         ..PLAIN
     },
+    Layout {
+        name: "containerd before 1.4.11: a subvolume",
+        steps: &[
+            ("containerd", 0o711, 0, 0),
+            ("io.containerd.snapshotter.v1.btrfs", 0o755, 0, 0),
+            ("snapshots", 0o755, 0, 0),
+            ("1", 0o755, 0, 0),
+            ("key", 0o644, 0, 0),
+        ],
+        opened: Some(("containerd", Some("CVE-2024-25621"))),
+        exposed: &[Reader::World],
+        ..PLAIN
+    },
+    Layout {
+        name: "containerd with its fix: a subvolume",
+        steps: &[
+            ("containerd", 0o700, 0, 0),
+            ("io.containerd.snapshotter.v1.btrfs", 0o700, 0, 0),
+            ("snapshots", 0o755, 0, 0),
+            ("1", 0o755, 0, 0),
+            ("key", 0o644, 0, 0),
+        ],
+        ..PLAIN
+    },
 ];

@@ -109,11 +109,24 @@ fn kind(catalog: &Catalog, before: Option<&Image>, image: &Image) -> ArrivalKind
         ArrivalKind::Pulled
     } else if before.is_some() {
         ArrivalKind::Tagged
+    } else if is_built(catalog, image) {
+        ArrivalKind::Built
     } else if tells || image.names.iter().all(|name| name.starts_with(LOCAL)) {
         ArrivalKind::Loaded
     } else {
         ArrivalKind::Unknown
     }
+}
+
+/// Whether a builder keeps what is on top of the image: as its own, or under another id as the same content.
+fn is_built(catalog: &Catalog, image: &Image) -> bool {
+    let top = image.layers.last();
+    let Some(top) = top.and_then(|top| catalog.lent_layer(&image.store, top)) else {
+        return false;
+    };
+    let in_store = |layer: &&Layer| layer.key.store == image.store && layer.state == LayerState::BuildCache;
+    let mut kept = catalog.layers.values().filter(in_store);
+    top.build_cache.is_some() || (top.diff_id.is_some() && kept.any(|layer| layer.diff_id == top.diff_id))
 }
 
 fn layers_added(old: &Catalog, image: &Image) -> Vec<LayerId> {

@@ -44,7 +44,9 @@ impl Item for LayerRow {
             LayerState::BuildCache => "build cache",
         }
         .to_owned();
-        if let Some(cache) = &self.layer.build_cache {
+        if let Some(cache) = &self.layer.build_cache
+            && self.layer.state == LayerState::BuildCache
+        {
             state = format!("{state}: {}", cache.work.as_str());
         }
         if self.layer.is_unmounted() {

@@ -318,7 +318,7 @@ pub struct Layer {
     pub created: Option<jiff::Timestamp>,
     /// What it is at the moment.
     pub state: LayerState,
-    /// What a builder says of it, of what it keeps.
+    /// What a builder says of it: of what it keeps, and of an image's layer that it made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_cache: Option<BuildCache>,
     /// The device that carries it, where each layer has one.

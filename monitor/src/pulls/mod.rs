@@ -79,14 +79,12 @@ impl PullJoin {
         let image = &arrival.image;
         let kind = match arrival.kind {
             // A name alone tells little.
-            ArrivalKind::Unknown | ArrivalKind::Loaded => {
-                committer.and_then(|one| verb::of(&one.actor.process, knowledge))
+            ArrivalKind::Unknown | ArrivalKind::Loaded | ArrivalKind::Built => {
+                let by_engine = committer.and_then(|one| verb::of(&one.actor.process, knowledge));
+                let asker = last.and_then(|sign| sign.asker.as_deref());
+                by_engine.or_else(|| asker.and_then(|asker| verb::asked(&asker.sighting.actor.process)))
             }
-            ArrivalKind::Pulled
-            | ArrivalKind::Built
-            | ArrivalKind::Imported
-            | ArrivalKind::Tagged
-            | ArrivalKind::Failed => None,
+            ArrivalKind::Pulled | ArrivalKind::Imported | ArrivalKind::Tagged | ArrivalKind::Failed => None,
         };
         let kind = kind.unwrap_or(arrival.kind);
         let report = PullReport {
@@ -164,12 +162,14 @@ impl PullJoin {
             shows(signal) && !age.is_negative() && age <= SIGNAL_AGE
         };
         let fitting: Vec<&PullSignal> = self.recent.iter().filter(fits).collect();
-        // Two images of one pull share their signs; else what came before another arrival was that one's.
+        // Images that are told at one look share their signs; else what came before another arrival was that one's, and of
+        // this one, if it has none, nothing is known.
         let own = fitting
             .iter()
             .filter(|sign| told.is_none_or(|told| sign.sighting.access.time > *told));
         let own: Vec<&PullSignal> = own.copied().collect();
-        if own.is_empty() { fitting } else { own }
+        let is_shared = told.is_some_and(|told| *told == arrival.time);
+        if own.is_empty() && is_shared { fitting } else { own }
     }
 }
 
@@ -286,6 +286,24 @@ mod tests {
             Some(0),
         );
         check("a clock slightly ahead", &[(here, 100, 3)], Some(3), Some(0));
+    }
+
+    #[test]
+    fn a_sign_is_of_the_arrivals_of_one_look() {
+        let scene = Scene::new();
+        let mut join = PullJoin::default();
+        join.signal(signal("overlay@/storage", 99, 7));
+        let mut told = |second| {
+            let arrival = Arrival {
+                time: after(second),
+                kind: ArrivalKind::Pulled,
+                image: scene.parts.images[0].clone(),
+                new_layers: Vec::new(),
+            };
+            let subject = join.report(&arrival, &scene.knowledge()).subject;
+            subject.map(|subject| subject.uid)
+        };
+        assert_eq!([told(100), told(100), told(101)], [Some(7), Some(7), None]);
     }
 
     #[test]

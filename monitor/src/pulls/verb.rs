@@ -1,7 +1,7 @@
-//! What an engine was told to do, by the command line that its program was begun with.
+//! What an engine was told to do, by the command line that its program was begun with, or that of who asked it.
 //!
-//! Invariant: only the command line of an engine's own executable counts, and only where it is plain which word is the
-//! verb; else nothing is said. containers/storage does not keep how an image came; who committed it does tell.
+//! Invariant: of who commits only the command line of an engine's own executable counts, and only where it is plain which word is
+//! the verb; else nothing is said. No store keeps how an image came but for a pull's registry; who was at work does tell.
 
 use crate::knowledge::Knowledge;
 use crate::model::{ArrivalKind, Process};
@@ -31,28 +31,80 @@ const SOURCES: &[(&str, ArrivalKind)] = &[
     ("docker-daemon:", ArrivalKind::Loaded),
 ];
 
+/// Verbs of those who ask a daemon for an image (docker(1), nerdctl(1), podman(1) with a remote, crictl(1), buildctl(1)).
+const ASKED: &[(&str, ArrivalKind)] = &[
+    ("bake", ArrivalKind::Built),
+    ("build", ArrivalKind::Built),
+    ("commit", ArrivalKind::Built),
+    ("import", ArrivalKind::Imported),
+    ("load", ArrivalKind::Loaded),
+    ("pull", ArrivalKind::Pulled),
+];
+/// Those of ctr(8), which calls it an import when it loads.
+const ASKED_BY_CTR: &[(&str, ArrivalKind)] =
+    &[("import", ArrivalKind::Loaded), ("pull", ArrivalKind::Pulled)];
+/// Commands of theirs that have the verb after them.
+const ASKED_GROUPS: &[&str] = &[
+    "builder",
+    "buildx",
+    "compose",
+    "container",
+    "i",
+    "image",
+    "images",
+];
+const CLIENTS: &[(&str, &[(&str, ArrivalKind)])] = &[
+    ("buildctl", ASKED),
+    ("crictl", ASKED),
+    ("ctr", ASKED_BY_CTR),
+    ("docker", ASKED),
+    ("docker-buildx", ASKED),
+    ("docker-compose", ASKED),
+    ("nerdctl", ASKED),
+    ("podman", ASKED),
+    ("podman-remote", ASKED),
+];
+
 /// How the process brought an image, if it is an engine's and says so.
 pub(super) fn of(process: &Process, knowledge: &Knowledge) -> Option<ArrivalKind> {
     let is_engine = process.exe_key.is_some_and(|exe| knowledge.is_engine(exe));
     let line = process.cmdline.as_deref().filter(|_| is_engine)?;
     // It does nothing else with images.
-    let program = line.split(' ').next()?.rsplit('/').next()?;
+    let program = program(line)?;
     if program == "crio" || program == "crio-pull-image" {
         return Some(ArrivalKind::Pulled);
     }
+    plain(line, VERBS, GROUPS)
+}
+
+/// What a client asked a daemon for. Whoever may ask may call their program as they like: it is their own record that they
+/// colour.
+pub(super) fn asked(process: &Process) -> Option<ArrivalKind> {
+    let line = process.cmdline.as_deref()?;
+    let program = program(line)?;
+    let (_, verbs) = CLIENTS.iter().find(|(client, _)| *client == program)?;
+    plain(line, verbs, ASKED_GROUPS)
+}
+
+fn program(line: &str) -> Option<&str> {
+    line.split(' ').next()?.rsplit('/').next()
+}
+
+/// The first word that is a verb, where no other word may be it.
+fn plain(line: &str, verbs: &[(&str, ArrivalKind)], groups: &[&str]) -> Option<ArrivalKind> {
     let mut before = "";
     let mut words = line.split(' ').skip(1);
     while let Some(word) = words.next() {
         // A word after such an option may be its value, so nothing after it is sure to be the verb but a known one.
         let may_be_value = before.starts_with('-') && !before.contains('=');
         before = word;
-        if word.starts_with('-') || GROUPS.contains(&word) {
+        if word.starts_with('-') || groups.contains(&word) {
             continue;
         }
         if word == "copy" && !may_be_value {
             return words.find_map(source);
         }
-        if let Some((_, kind)) = VERBS.iter().find(|(verb, _)| *verb == word) {
+        if let Some((_, kind)) = verbs.iter().find(|(verb, _)| *verb == word) {
             return (!may_be_value).then_some(*kind);
         }
         if !may_be_value {
@@ -120,6 +172,37 @@ mod tests {
                 ..process
             };
             assert_eq!(of(&stranger, &knowledge), None, "{line}, by a stranger");
+        }
+    }
+
+    #[test]
+    fn what_a_client_asked_for_is_told_where_it_is_plain() {
+        use ArrivalKind::{Built, Imported, Loaded, Pulled};
+        for (line, expected) in [
+            ("docker pull -q alpine", Some(Pulled)),
+            ("/usr/bin/docker -H unix:///d.sock build -t x .", Some(Built)),
+            ("docker --host unix:///d.sock image import x.tar", Some(Imported)),
+            ("docker buildx build .", Some(Built)),
+            ("docker-buildx buildx bake", Some(Built)),
+            ("docker builder build .", Some(Built)),
+            ("docker container commit c x", Some(Built)),
+            ("docker load -i pull", Some(Loaded)),
+            ("docker run --rm pull", None),
+            ("docker tag build x", None),
+            ("ctr -n k8s.io images import x.tar", Some(Loaded)),
+            ("ctr --address /c.sock i pull x", Some(Pulled)),
+            ("ctr build", None),
+            ("crictl pull x", Some(Pulled)),
+            ("buildctl build --output type=image", Some(Built)),
+            ("python3 docker pull", None),
+            ("docker", None),
+            ("", None),
+        ] {
+            let process = Process {
+                cmdline: Some(line.to_owned()),
+                ..Process::default()
+            };
+            assert_eq!(asked(&process), expected, "{line}");
         }
     }
 }

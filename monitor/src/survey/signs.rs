@@ -15,7 +15,7 @@ use crate::model::StoreId;
 use crate::pulls::{PullJoin, PullSignal};
 
 /// How long the record of a change may be awaited; where the hooks do not see it there is none.
-const LATE: Duration = Duration::from_millis(250);
+const LATE: Duration = Duration::from_millis(400);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
 

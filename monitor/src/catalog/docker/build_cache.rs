@@ -13,7 +13,7 @@ use super::super::buildkit::{self, Record, Records};
 use super::super::containerd::values::{parts, text};
 use super::super::names::{checked_id, cut};
 use super::super::problem::{ProblemKind, Problems};
-use crate::model::{Digest, LayerId};
+use crate::model::{BuildCache, Digest, LayerId};
 
 /// Docker's BuildKit, below the data root.
 pub(in crate::catalog) const HOME: &str = "buildkit";
@@ -53,12 +53,20 @@ pub(super) struct Kept {
     pub(super) is_finished: bool,
 }
 
-/// What a data root's builder keeps; `None` where its database cannot be read now.
-pub(super) fn read(root: &Path, problems: &mut Problems) -> Option<Vec<Kept>> {
+/// What a data root's builder has.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    pub(super) kept: Vec<Kept>,
+    /// The layers that it made and that are an image's now.
+    pub(super) made: Vec<(LayerId, BuildCache)>,
+}
+
+/// What a data root's builder has; `None` where its database cannot be read now.
+pub(super) fn read(root: &Path, problems: &mut Problems) -> Option<Builder> {
     let home = root.join(HOME);
     let file = home.join(SNAPSHOTS);
     if !file.exists() {
-        return Some(Vec::new());
+        return Some(Builder::default());
     }
     let (mut records, mut complaints) = (Records::default(), Vec::new());
     let database = buildkit::open(&file, &mut complaints);
@@ -72,7 +80,16 @@ pub(super) fn read(root: &Path, problems: &mut Problems) -> Option<Vec<Kept>> {
     for (kind, file, cause) in complaints {
         problems.add(kind, &file, buildkit::OPERATION, &cause);
     }
-    Some(kept(&snapshots?, &records, &file, problems))
+    let snapshots = snapshots?;
+    let made = snapshots.iter().filter_map(|(name, snapshot)| {
+        snapshot.committed.as_ref()?;
+        let chain = snapshot.chain.as_ref()?;
+        Some((LayerId::new(chain.hex()), records.get(name)?.cache))
+    });
+    Some(Builder {
+        made: made.collect(),
+        kept: kept(&snapshots, &records, &file, problems),
+    })
 }
 
 /// The snapshots of a database, by the builder's names.

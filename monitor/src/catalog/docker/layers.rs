@@ -137,8 +137,14 @@ impl Reader<'_> {
             let directory = home.join(&name);
             let top = self.fields.digest(&directory.join("parent"));
             let mut below = top.map(|parent| LayerId::new(parent.hex()));
-            for file in ["init-id", "mount-id"] {
-                let Some(id) = self.fields.cache_id(&directory.join(file)) else {
+            // What the builder without BuildKit works in has no layer for host files below (`GetInitID`).
+            let init = directory.join("init-id");
+            let files = [
+                Some(init).filter(|file| file.exists()),
+                Some(directory.join("mount-id")),
+            ];
+            for file in files.into_iter().flatten() {
+                let Some(id) = self.fields.cache_id(&file) else {
                     continue;
                 };
                 let layer = Layer {
@@ -152,11 +158,17 @@ impl Reader<'_> {
 
     /// What builds keep, as far as it is no layer of an image's.
     fn builds(&mut self) {
-        let Some(kept) = build_cache::read(&self.place.root, self.fields.problems) else {
+        let Some(builder) = build_cache::read(&self.place.root, self.fields.problems) else {
             self.set.incomplete = true;
             return;
         };
-        for one in kept {
+        for (id, cache) in builder.made {
+            let key = self.key(id.as_str());
+            if let Some(layer) = self.set.found.get_mut(&key) {
+                layer.build_cache = Some(cache);
+            }
+        }
+        for one in builder.kept {
             if self.used.contains(&one.cache_id) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! The agent on the store of a real dockerd.
 
+mod arrivals;
 mod builds;
 mod commands;
 mod containerd_store;

@@ -9,8 +9,11 @@ use super::{docker_ready, scene};
 
 const NOBODY: u32 = 65534;
 
+/// What clients are told to do here.
+const VERBS: [&str; 6] = ["pull", "load", "tag", "build", "import", "commit"];
+
 /// What Docker itself says of an image: id, layers, the digest that the registry gave.
-fn inspected(docker: &layerwatch_tests::scene::Docker, name: &str) -> Result<Value> {
+pub(super) fn inspected(docker: &layerwatch_tests::scene::Docker, name: &str) -> Result<Value> {
     let shown: Value = serde_json::from_str(&docker.run(&["image", "inspect", name])?)?;
     let hex = |id: &Value| {
         id.as_str()
@@ -28,11 +31,11 @@ fn inspected(docker: &layerwatch_tests::scene::Docker, name: &str) -> Result<Val
 }
 
 /// Who asked for it: user, program and verb.
-fn asked_by(pull: &Value) -> Value {
+pub(super) fn asked_by(pull: &Value) -> Value {
     let asked = &pull["asked_by"];
     let words = asked["process"]["cmdline"].as_str().into_iter();
     let mut words = words.flat_map(|line| line.split(' '));
-    let verb = words.find(|word| ["pull", "load", "tag"].contains(word));
+    let verb = words.find(|word| VERBS.contains(word));
     json!([asked["subject"]["uid"], asked["process"]["comm"], verb])
 }
 
@@ -126,38 +129,6 @@ fn wait_for_images(agent: &Agent, count: f64) -> Result<()> {
         std::time::Duration::from_secs(30),
         settled,
     )?;
-    Ok(())
-}
-
-#[test]
-fn a_build_is_reported_and_its_cache_is_counted() -> Result<()> {
-    if !docker_ready("docker build records")? {
-        return Ok(());
-    }
-    let (scene, docker, _) = scene(true)?;
-    let agent = Agent::start_on_docker(&scene, &docker, &[])?;
-    let context = scene.path().join("tree");
-    std::fs::write(
-        context.join("Dockerfile"),
-        "FROM scratch\nCOPY etc/motd /one\nCOPY etc/motd /two\n",
-    )?;
-    let context = context.to_str().context("the path is text")?;
-    let build = ["build", "-q", "-t", "own/built:1", context];
-    docker.run_with(&[("DOCKER_BUILDKIT", "1")], &build)?;
-    let arrived = agent.wait_for("pull", 1)?.remove(0);
-    assert_eq!(
-        (&arrived["arrival"], &arrived["new_layers"]),
-        (&json!("loaded"), &json!(2))
-    );
-    assert_eq!(image_of(&arrived), inspected(&docker, "own/built:1")?);
-    assert_eq!(arrived["trust"]["provenance"], "local");
-    // BuildKit's own layers have no entry in Docker's index.
-    agent.wait_for_metric("layerwatch_unlisted_layers{driver=\"overlay2\"}", 1.0)?;
-    assert_eq!(
-        agent.metric("layerwatch_knowledge_errors_total{reason=\"catalog\"}"),
-        Some(0.0)
-    );
-    assert_eq!(agent.of_kind("pull")?.len(), 1);
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod failed;
 mod flow;
 mod metadata;
 mod podman;
+mod ports;
 mod privileges;
 mod quiet;
 mod replayed;

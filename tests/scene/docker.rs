@@ -92,12 +92,15 @@ impl Docker {
         let socket = format!("unix://{}", directory.join(SOCKET).display());
         let mut config = json!({"deprecated-key-path": directory.join("key.json"), "storage-driver": "overlay2",
             "hosts": [socket, format!("tcp://127.0.0.1:{port}")]});
-        if let Some(certificates) = certificates {
-            let of = |name: &str| certificates.join(name);
-            config["tlsverify"] = json!(true);
-            config["tlscacert"] = json!(of("ca.pem"));
-            config["tlscert"] = json!(of("cert.pem"));
-            config["tlskey"] = json!(of("key.pem"));
+        if let (Some(certificates), Some(config)) = (certificates, config.as_object_mut()) {
+            config.insert("tlsverify".to_owned(), json!(true));
+            for (key, file) in [
+                ("tlscacert", "ca.pem"),
+                ("tlscert", "cert.pem"),
+                ("tlskey", "key.pem"),
+            ] {
+                config.insert(key.to_owned(), json!(certificates.join(file)));
+            }
         }
         Self::start_with(scene, "dockerd", "overlay2", &config)
     }

@@ -136,6 +136,11 @@ impl Containerd {
         run(self.release, &self.directory, arguments)
     }
 
+    /// The client, to be started.
+    pub fn client(&self, arguments: &[&str]) -> Command {
+        command(self.release, &self.directory, arguments)
+    }
+
     /// Pulls from the scene's registry into a namespace, for a snapshotter.
     pub fn pull(&self, namespace: &str, snapshotter: &str, name: &str) -> Result<()> {
         let pull = [
@@ -217,13 +222,17 @@ fn open(directory: &Path) -> Result<()> {
         .with_context(|| format!("open {}", directory.display()))
 }
 
-fn run(release: Release, directory: &Path, arguments: &[&str]) -> Result<String> {
+fn command(release: Release, directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(release.client);
     command
         .arg("--address")
         .arg(directory.join("sock"))
         .args(arguments);
-    let output = output(&mut command)?;
+    command
+}
+
+fn run(release: Release, directory: &Path, arguments: &[&str]) -> Result<String> {
+    let output = output(&mut command(release, directory, arguments))?;
     ensure!(
         output.status.success(),
         "ctr {}: {}",

@@ -86,6 +86,25 @@ impl Docker {
         Self::start_with(scene, NEWER_DOCKER, "overlayfs", &config)
     }
 
+    /// Starts a daemon that serves its API on a port of loopback too, with or without asking clients for a certificate.
+    pub fn start_on_port(scene: &Scene, port: u16, certificates: Option<&Path>) -> Result<Self> {
+        let directory = scene.path().join("docker");
+        let socket = format!("unix://{}", directory.join(SOCKET).display());
+        let mut config = json!({"deprecated-key-path": directory.join("key.json"), "storage-driver": "overlay2",
+            "hosts": [socket, format!("tcp://127.0.0.1:{port}")]});
+        if let (Some(certificates), Some(config)) = (certificates, config.as_object_mut()) {
+            config.insert("tlsverify".to_owned(), json!(true));
+            for (key, file) in [
+                ("tlscacert", "ca.pem"),
+                ("tlscert", "cert.pem"),
+                ("tlskey", "key.pem"),
+            ] {
+                config.insert(key.to_owned(), json!(certificates.join(file)));
+            }
+        }
+        Self::start_with(scene, "dockerd", "overlay2", &config)
+    }
+
     fn start_with(scene: &Scene, daemon: &str, driver: &'static str, config: &Value) -> Result<Self> {
         let directory = scene.path().join("docker");
         std::fs::create_dir_all(&directory)?;
@@ -103,9 +122,11 @@ impl Docker {
         ] {
             command.arg(flag).arg(directory.join(name));
         }
-        command
-            .arg("--host")
-            .arg(format!("unix://{}", directory.join(SOCKET).display()));
+        // A daemon that is told of hosts twice does not start.
+        if config.get("hosts").is_none() {
+            let socket = format!("unix://{}", directory.join(SOCKET).display());
+            command.args(["--host", &socket]);
+        }
         let mut process = Process::start(&mut command, &directory.join("log"))?;
         let client = Client { directory };
         process.wait_until("dockerd answers", DEADLINE, || client.run(&["version"]).ok())?;

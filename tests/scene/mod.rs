@@ -23,7 +23,7 @@ use rustix::mount::UnmountFlags;
 use crate::{Process, free_port, get, output, run};
 pub use agent::Agent;
 pub use containerd::{CONTAINERD, Containerd, Release};
-pub use cut::cutting;
+pub use cut::{Fault, cutting};
 pub use datasets::Datasets;
 pub use docker::{DOCKER, Docker, NEWER_DOCKER, REMAPPED};
 use volume::Volume;

@@ -28,6 +28,8 @@ pub(super) const STORAGE_DROP_INS: &[&str] = &[
     "/etc/containers/storage.rootful.conf.d",
 ];
 
+const CONTAINERS_CONF: [&str; 2] = ["/usr/share/containers", "/etc/containers"];
+
 const STORAGE_KEYS: &[&[&str]] = &[
     &["storage", "graphroot"],
     &["storage", "imagestore"],
@@ -122,6 +124,37 @@ pub(super) fn graph_root(host: &Host) -> Option<PathBuf> {
         &mut Vec::new(),
     );
     roots.pop()
+}
+
+/// Where pulls put their blobs aside.
+#[derive(Debug)]
+pub(super) enum BlobPlace {
+    Directory(PathBuf),
+    /// In the store that they are on the way to.
+    Store,
+}
+
+/// The places that containers.conf(5) and CRI-O's files name.
+pub(super) fn blob_places(host: &Host) -> Vec<BlobPlace> {
+    let mut files: Vec<(PathBuf, &[&str])> = Vec::new();
+    for directory in CONTAINERS_CONF {
+        let key: &[&str] = &["engine", "image_copy_tmp_dir"];
+        files.push((Path::new(directory).join("containers.conf"), key));
+        let drop_ins = drop_ins(host, &Path::new(directory).join("containers.conf.d"));
+        files.extend(drop_ins.into_iter().map(|file| (file, key)));
+    }
+    let crios = std::iter::once(PathBuf::from(CRIO_CONF)).chain(drop_ins(host, Path::new(CRIO_DROP_INS)));
+    let key: &[&str] = &["crio", "image", "big_files_temporary_dir"];
+    files.extend(crios.map(|file| (file, key)));
+    let place = |(file, key): (PathBuf, &[&str])| {
+        let table: toml::Table = text_of(host, &file, &mut Vec::new())?.parse().ok()?;
+        let value = value_at(&table, key)?.as_str()?;
+        if value == "storage" {
+            return Some(BlobPlace::Store);
+        }
+        expand(value).map(BlobPlace::Directory)
+    };
+    files.into_iter().filter_map(place).collect()
 }
 
 /// Roots of BuildKit.

@@ -40,7 +40,7 @@ impl Entries {
         match self {
             Self::Named(names) | Self::Written(names) => names.contains(&name),
             Self::Digests => is_sha256_hex(name),
-            Self::Blobs => BLOBS.iter().any(|prefix| name.starts_with(prefix)),
+            Self::Blobs => is_sha256_hex(name) || BLOBS.iter().any(|prefix| name.starts_with(prefix)),
             Self::MountPoints => !name.is_empty() && !name.starts_with('.'),
             Self::Numbers => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()),
         }
@@ -96,7 +96,7 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
             // There before the first blob is; who writes there is seen where no rename can be.
             index(
                 "io.containerd.content.v1.content/ingest".to_owned(),
-                Entries::Digests,
+                Entries::Blobs,
             ),
             // All snapshotters': the next image may be the first of another one.
             index(home(Driver::Overlayfs).to_owned(), Entries::Numbers),
@@ -109,7 +109,7 @@ pub(super) fn indexes(engine: Engine, driver: Driver) -> Vec<Index> {
                 Entries::Written(&["containerdmeta.db", "metadata_v2.db"]),
             ),
             index("content/blobs/sha256".to_owned(), Entries::Digests),
-            index("content/ingest".to_owned(), Entries::Digests),
+            index("content/ingest".to_owned(), Entries::Blobs),
             index(BUILDKIT_SNAPSHOTS.to_owned(), Entries::Numbers),
         ],
     }

@@ -76,6 +76,9 @@ pub struct Catalog {
     pub raw_devices: Vec<RawDevice>,
     /// What could not be read or believed.
     pub problems: Vec<Problem>,
+    /// Where pulls put blobs aside outside of stores, as host paths.
+    #[serde(skip)]
+    pub blob_places: Vec<PathBuf>,
 }
 
 /// Reads the stores at the `configured` roots (host paths) or, where none is configured, all that discovery finds.

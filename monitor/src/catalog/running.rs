@@ -47,6 +47,16 @@ const ENGINES: [Flags; 4] = [
     },
 ];
 
+/// Engines that put the blobs of a pull aside, and the flag that says where.
+const PULLERS: [(&str, &[&str]); 4] = [
+    ("podman", &[]),
+    ("buildah", &[]),
+    ("skopeo", &["--tmpdir"]),
+    ("crio", &["--big-files-temporary-dir"]),
+];
+/// More than the kernel lets a process begin with.
+const MAX_ENVIRONMENT: u64 = 4 << 20;
+
 /// An engine that runs now.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -59,27 +69,51 @@ pub(super) struct Running {
 
 /// The engines that run now.
 pub(super) fn engines(host: &Host) -> Vec<Running> {
+    let of_name = |name: &[u8]| ENGINES.iter().find(|flags| name == flags.program.as_bytes());
+    let running = of_root(host, &of_name)
+        .into_iter()
+        .filter_map(|(process, flags)| {
+            let line = bounded::read(&process.join("cmdline"), MAX_BYTES).ok()?;
+            Some(Running {
+                program: flags.program,
+                roots: values(&line, flags.root),
+                configs: values(&line, flags.config),
+            })
+        });
+    running.collect()
+}
+
+/// Where engines that run now put blobs aside: by a flag, or by `TMPDIR` in what they were begun with.
+pub(super) fn blob_places(host: &Host) -> Vec<PathBuf> {
+    let of_name = |name: &[u8]| PULLERS.iter().find(|(program, _)| name == program.as_bytes());
+    let mut places = Vec::new();
+    for (process, (_, flags)) in of_root(host, &of_name) {
+        let line = bounded::read(&process.join("cmdline"), MAX_BYTES).unwrap_or_default();
+        places.extend(values(&line, flags));
+        let environment = bounded::read(&process.join("environ"), MAX_ENVIRONMENT).unwrap_or_default();
+        let mut variables = environment.split(|byte| *byte == 0);
+        let place = variables.find_map(|variable| variable.strip_prefix(b"TMPDIR="));
+        let place = place.map(|place| PathBuf::from(std::ffi::OsStr::from_bytes(place)));
+        places.extend(place.filter(|place| place.is_absolute()));
+    }
+    places
+}
+
+/// The directories of root's processes with such names that see the host's own root.
+fn of_root<'a, T>(host: &Host, of_name: &dyn Fn(&[u8]) -> Option<&'a T>) -> Vec<(PathBuf, &'a T)> {
     let processes = host.path("/proc");
     let top = std::fs::metadata(processes.join("1/root")).map(|top| (top.dev(), top.ino()));
     let entries = std::fs::read_dir(&processes).into_iter().flatten();
-    let running = entries.take(MAX_PROCESSES).filter_map(|entry| {
+    let found = entries.take(MAX_PROCESSES).filter_map(|entry| {
         let process = entry.ok()?.path();
         let name = bounded::read(&process.join("comm"), 64).ok()?;
-        let flags = ENGINES
-            .iter()
-            .find(|flags| name.trim_ascii_end() == flags.program.as_bytes())?;
+        let named = of_name(name.trim_ascii_end())?;
         let root = std::fs::metadata(process.join("root")).ok()?;
         let is_hosts = top.as_ref().is_ok_and(|top| *top == (root.dev(), root.ino()));
         let is_roots = std::fs::metadata(&process).is_ok_and(|process| process.uid() == owner(&processes));
-        let line = bounded::read(&process.join("cmdline"), MAX_BYTES).ok()?;
-        (is_hosts && is_roots).then_some((flags, line))
+        (is_hosts && is_roots).then_some((process, named))
     });
-    let running = running.map(|(flags, line)| Running {
-        program: flags.program,
-        roots: values(&line, flags.root),
-        configs: values(&line, flags.config),
-    });
-    running.collect()
+    found.collect()
 }
 
 /// The roots of engines, those in their configuration files among them.

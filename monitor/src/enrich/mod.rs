@@ -28,14 +28,19 @@ use cache::Cache;
 use cgroups::Cgroups;
 pub use container::container_of;
 pub use host::{RunningEngine, engine_executables, host_facts, running_engines};
-pub use open_files::{Listing, OpenFile, open_files};
+pub use open_files::{Listing, OpenFile, is_open, open_files};
 use processes::Processes;
 use procfs::Procfs;
 use users::Users;
 
 /// When a process of this process's own namespace started, in clock ticks since boot.
 pub fn start_ticks(pid: u32) -> Option<u64> {
-    Procfs::new("/proc".into(), rustix::param::clock_ticks_per_second())
+    start_ticks_in(Path::new("/proc"), pid)
+}
+
+/// The same of the process namespace that `proc` shows.
+pub fn start_ticks_in(proc: &Path, pid: u32) -> Option<u64> {
+    Procfs::new(proc.to_owned(), rustix::param::clock_ticks_per_second())
         .living(Tgid(pid))
         .map(|stat| stat.start_ticks)
 }

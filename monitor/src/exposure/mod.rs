@@ -7,6 +7,7 @@
 //! commands.
 
 mod acl;
+mod apis;
 mod bypasses;
 mod causes;
 mod gates;

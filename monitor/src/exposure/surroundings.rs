@@ -18,7 +18,7 @@ use super::way::{Component, Way};
 use crate::bounded;
 use crate::catalog::{Catalog, Host};
 use crate::model::text::printable;
-use crate::model::{Bypass, EngineSocket, Exposure, Gate, Means, Reader, Store, StoreId};
+use crate::model::{Bypass, Cause, EngineSocket, Exposure, Gate, Means, Reader, Store, StoreId};
 
 /// More ways past the modes than anybody reads about.
 const MAX_BYPASSES: usize = 32;
@@ -60,6 +60,7 @@ impl<'a> Whose<'a> {
 struct Opening {
     gate: Option<Gate>,
     remedy: Option<String>,
+    cause: Option<Cause>,
 }
 
 impl Surroundings {
@@ -73,7 +74,11 @@ impl Surroundings {
         Self {
             mounts: Mounts::look(&looker, processes, roots),
             people: People::read(host, &processes.users),
-            sockets: bypasses::sockets(at_sockets, &engine_sockets),
+            sockets: {
+                let mut sockets = bypasses::sockets(at_sockets, &engine_sockets);
+                sockets.extend(bypasses::apis(&processes.apis));
+                sockets
+            },
             engine_sockets,
             capabilities: bypasses::capabilities(&looker, processes),
             devices: bypasses::devices(&looker, &catalog.raw_devices),
@@ -114,7 +119,7 @@ impl Surroundings {
         let other = openings.into_iter().find(|_| !by_path && !exposed_to.is_empty());
         let (opened_by, remedy, cause) = match (opened, other) {
             (Some(opened), _) => (Some(opened.gate), Some(opened.remedy), opened.cause),
-            (None, Some(other)) => (other.gate, other.remedy, None),
+            (None, Some(other)) => (other.gate, other.remedy, other.cause),
             (None, None) => (None, None, None),
         };
         let mut uncertain: Vec<String> = way.uncertain.iter().cloned().chain(found.combinations).collect();
@@ -161,6 +166,7 @@ impl Surroundings {
                 openings.push(Opening {
                     gate: open.gate.clone(),
                     remedy: open.remedy.clone(),
+                    cause: bypasses::cause(&open.bypass),
                 });
             }
             found.push(open.bypass.clone());
@@ -189,6 +195,7 @@ impl Surroundings {
                 openings.push(Opening {
                     gate: gate.map(Component::gate),
                     remedy: Some(format!("umount {}", shell_quoted(&other.point))),
+                    cause: None,
                 });
                 found.push(Bypass {
                     reader,

@@ -17,7 +17,7 @@ pub struct ExposedReport {
     pub store: StoreId,
     /// Its format.
     pub engine: Engine,
-    /// The directory, device, socket or mount point that opens the way, as a host path.
+    /// The directory, device, socket or mount point that opens the way, as a host path; of an API on a port its address.
     #[serde(with = "super::path")]
     pub component: std::path::PathBuf,
     /// Who can read, besides the owner and root's equals, widest first.

@@ -50,6 +50,8 @@ pub enum Means {
     Device,
     /// The socket of an engine that reads the store as root.
     Socket,
+    /// The API of an engine that reads the store as root, on a TCP port.
+    ApiPort,
     /// A capability that passes over modes, held by a process or given by a program.
     Capability,
     /// User or group ids that a user may take on (`subuid(5)`, `subgid(5)`).
@@ -64,6 +66,7 @@ impl Means {
             Self::Namespace => "namespace",
             Self::Device => "device",
             Self::Socket => "socket",
+            Self::ApiPort => "api-port",
             Self::Capability => "capability",
             Self::SubordinateId => "subordinate-id",
         }
@@ -78,7 +81,7 @@ pub struct Bypass {
     pub reader: Reader,
     /// How.
     pub by: Means,
-    /// The mount point, device, socket or program, escaped.
+    /// The mount point, device, socket, address or program, escaped.
     pub via: String,
     /// Who can do this can do all that root can, on this host or on this file system.
     pub root_equivalent: bool,

@@ -36,7 +36,8 @@ pub use ids::{DevIno, Digest, ImageId, KernelDev, LayerId, LayerKey, StoreId, Tg
 pub use layer_device::{LayerDevice, ThinDevice};
 pub use process::{ProcessChange, ProcessEvent, Program};
 pub use store::{
-    Driver, Engine, EngineSocket, Image, ImageLayer, Layer, LayerState, Leftovers, RawDevice, RawKey, Store,
+    Driver, Engine, EngineSocket, Image, ImageLayer, Layer, LayerState, LeftBlob, Leftovers, RawDevice,
+    RawKey, Store,
 };
 pub use subject::{Actor, Container, Process, ProcessKey, Subject};
 pub use trust::{Decision, Evidence, Grade, Provenance, Reason, Verdict};

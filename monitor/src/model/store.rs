@@ -197,10 +197,22 @@ pub struct Leftovers {
     pub seen: Vec<LayerId>,
     /// The blobs among them, which a pull puts aside until their layers are made.
     #[serde(skip)]
-    pub blobs: u64,
-    /// Their bytes.
-    #[serde(skip)]
-    pub blob_bytes: u64,
+    pub blobs: Vec<LeftBlob>,
+}
+
+/// A blob that a pull has put aside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftBlob {
+    /// What the blobs of one pull have in common, where the engine keeps pulls apart; of containerd the namespace.
+    pub pull: String,
+    /// Its inode.
+    pub key: DevIno,
+    /// How much of it is there.
+    pub bytes: u64,
+    /// When it last changed.
+    pub changed: jiff::Timestamp,
+    /// Where it lies once it is whole, if that is known.
+    pub lands: Option<PathBuf>,
 }
 
 impl Store {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::knowledge::Knowledge;
-use crate::model::{ExposedReport, Exposure, Finding, Reader, Severity, StoreId};
+use crate::model::{ExposedReport, Exposure, Finding, Means, Reader, Severity, StoreId};
 
 /// Images that are named.
 const MAX_IMAGES: usize = 5;
@@ -114,10 +114,16 @@ impl Gathering {
                 .map(|store| store.root.clone())
                 .unwrap_or_default()
         };
-        let component = exposure
+        let mut component = exposure
             .opened_by
             .as_ref()
             .map_or_else(root, |gate| gate.path.clone());
+        // No component of a path: it is called by its address.
+        let is_open = exposure.opened_by.is_none() && !exposure.is_world();
+        let mut ports = exposure.bypasses.iter().filter(|one| one.by == Means::ApiPort);
+        if let Some(port) = ports.next().filter(|_| is_open) {
+            component = PathBuf::from(&port.via);
+        }
         let key = (store.clone(), component.clone());
         let (report, readers, names) = self.found.entry(key).or_insert_with(|| {
             let report = ExposedReport {

@@ -13,6 +13,7 @@ mod scans;
 mod signs;
 mod task;
 mod watches;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

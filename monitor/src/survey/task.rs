@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::attempts::Attempts;
+use super::attempts::{Attempts, Failure};
 use super::exposed::{self, Exposed};
 use super::signs::Signs;
+use super::witness::Procfs;
 use super::{Survey, inventory};
 use crate::catalog::{self, Catalog, Problem, StoreEvent, StoreWatch};
 use crate::knowledge::{Knowledge, KnowledgeParts};
-use crate::model::{ExposedReport, ImageId, PullReport, StoreId};
+use crate::model::{ArrivalKind, ExposedReport, ImageId, PullReport, StoreId};
 use crate::pulls::{Arrival, PullJoin, PullSignal};
 use crate::scan::ScanError;
 use crate::telemetry::Inventory;
@@ -278,8 +279,7 @@ impl SurveyTask {
         let changed = told.map(|one| one.image.store.clone()).collect();
         self.signs.gather(&changed, &mut self.join, &knowledge).await;
         let Some(reported) = self.reported.take() else {
-            self.attempts
-                .look(&catalog, &BTreeSet::new(), (self.outputs.clock)());
+            self.failures(&catalog, BTreeSet::new()).await;
             self.reported = Some(catalog);
             return;
         };
@@ -287,7 +287,10 @@ impl SurveyTask {
         let mut unsettled = BTreeMap::new();
         let mut arrived = BTreeSet::new();
         for arrival in arrivals {
-            arrived.insert(arrival.image.store.clone());
+            // A new name of what was there ends no pull.
+            if arrival.is_new || arrival.kind != ArrivalKind::Tagged {
+                arrived.insert(arrival.image.store.clone());
+            }
             if !self.is_told(&arrival) {
                 if !arrival.image.names.is_empty() {
                     let key = (arrival.image.store, arrival.image.id);
@@ -306,13 +309,34 @@ impl SurveyTask {
             (self.outputs.pulled)(self.join.report(&arrival, &knowledge));
         }
         self.unsettled = unsettled;
-        for failure in self.attempts.look(&catalog, &arrived, time) {
+        for failure in self.failures(&catalog, arrived).await {
             let report = self
                 .join
                 .failed(&failure.store, failure.begun, failure.bytes, time, &knowledge);
             (self.outputs.pulled)(report);
         }
         self.reported = Some(Arc::new(baseline_after(&reported, &catalog, &self.unsettled)));
+    }
+
+    /// The pulls that failed; an image of each of the stores `arrived`.
+    async fn failures(&mut self, catalog: &Arc<Catalog>, arrived: BTreeSet<StoreId>) -> Vec<Failure> {
+        let mut attempts = std::mem::take(&mut self.attempts);
+        let (catalog, now) = (Arc::clone(catalog), (self.outputs.clock)());
+        let witness = Procfs::of(&self.survey.options().host);
+        let looked = tokio::task::spawn_blocking(move || {
+            let failures = attempts.look(&catalog, &arrived, &witness, now);
+            (attempts, failures)
+        });
+        match looked.await {
+            Ok((attempts, failures)) => {
+                self.attempts = attempts;
+                failures
+            }
+            Err(error) => {
+                self.failed(KnowledgePart::Catalog, &error);
+                Vec::new()
+            }
+        }
     }
 
     fn take(&mut self, event: StoreEvent) {

@@ -15,6 +15,7 @@ mod failed;
 mod flow;
 mod metadata;
 mod podman;
+mod ports;
 mod privileges;
 mod quiet;
 mod replayed;

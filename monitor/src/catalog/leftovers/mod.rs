@@ -1,16 +1,22 @@
-//! What pulls, loads and builds write on their way, and leave behind when they fail: blobs and directories that no index names.
+//! What pulls, loads and builds write on their way, and leave behind when they fail: blobs and directories that no index names,
+//! and layers that an index calls incomplete.
 //!
-//! Invariant: only names that an engine gives to such things, at the places where it puts them; no link is followed; bounded
-//! in number and in what is counted. Each is a layer in the state `Leftover`, named by what it is and when it changed, so that
-//! one that grew is another; it is one only when a look found it unchanged since the one before. Called by `catalog::refresh`.
+//! Invariant: bounded in number and in what is counted. Each is a layer in the state `Leftover`, named by what it is, how
+//! large and when it changed, so that one that grew is another; it is one only when a look found it unchanged since the one
+//! before. Called by `catalog::refresh`.
 
+mod ingest;
+mod look;
+mod places;
+
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::problem::{Problem, ProblemKind};
+use self::look::Look;
 use super::{Catalog, Host};
-use crate::model::{DevIno, Engine, Layer, LayerId, LayerKey, LayerState, Leftovers, Store};
+use crate::model::{DevIno, Layer, LayerId, LayerKey, LayerState, LeftBlob, Leftovers, Store, StoreId};
 
 /// Leftovers of one store that are told.
 const MAX: usize = 1000;
@@ -19,33 +25,60 @@ const MAX_ENTRIES: usize = 20_000;
 /// Files below leftovers of one store whose sizes are added.
 const MAX_FILES: usize = 20_000;
 
-/// Where containers/image puts blobs until their layers are made (`TemporaryDirectoryForBigFiles`).
-pub(super) const BLOBS: &str = "/var/tmp";
-/// What it calls the directory, followed by a number: newer releases, older ones.
-const BLOB_DIRECTORIES: [&str; 2] = ["container_images_storage", "storage"];
-/// What Docker calls a blob on its way, and what it unpacks an import or a build's context to.
-const DOCKERS: [&str; 3] = ["GetImageBlob", "docker-import-", "docker-builder"];
+/// What makes a file a blob of a pull.
+#[derive(Default)]
+struct Blob {
+    /// What the blobs of one pull have in common.
+    pull: String,
+    lands: Option<PathBuf>,
+}
 
 /// A file or directory that is no part of a store yet.
 struct Found {
     path: PathBuf,
     metadata: std::fs::Metadata,
+    blob: Option<Blob>,
+    /// The layer that an index calls incomplete.
+    unfinished: Option<LayerKey>,
 }
 
-/// Adds what the stores have of it. At the first look everything counts as unchanged. What does not lie in a store is looked
-/// for where stores are discovered: which of some named ones it is on the way to cannot be told.
+impl Found {
+    fn at(path: PathBuf) -> Option<Self> {
+        let metadata = path.symlink_metadata().ok()?;
+        (metadata.is_file() || metadata.is_dir()).then_some(Self {
+            path,
+            metadata,
+            blob: None,
+            unfinished: None,
+        })
+    }
+
+    fn changed(&self) -> Option<jiff::Timestamp> {
+        let nanoseconds = i32::try_from(self.metadata.mtime_nsec()).ok()?;
+        jiff::Timestamp::new(self.metadata.mtime(), nanoseconds).ok()
+    }
+}
+
+/// Adds what the stores have of it. At the first look everything counts as unchanged but what an index calls incomplete. What
+/// does not lie in a store is looked for where stores are discovered: which of some named ones it is on the way to cannot be told.
 pub(super) fn add(host: &Host, is_discovery: bool, previous: &Catalog, catalog: &mut Catalog) {
-    let is_first = previous.stores.is_empty();
-    let mut told = std::collections::BTreeSet::new();
+    if is_discovery {
+        catalog.blob_places = places::of(host, &previous.blob_places, &catalog.stores);
+    }
+    let mut told = BTreeSet::new();
     for at in 0..catalog.stores.len() {
         let Some(store) = catalog.stores.get(at).cloned() else {
             continue;
         };
         let mut look = Look::default();
-        let mut found = look.of_store(&store);
-        if is_discovery && store.engine.is_containers_storage() {
-            found.extend(look.blobs(&host.path(BLOBS), store.owner_uid));
+        let mut found = look.of_store(&store, &namespaces(catalog, &store));
+        if store.engine.is_containers_storage() {
+            for place in &catalog.blob_places {
+                found.extend(look.blobs(&host.path(place), store.owner_uid));
+            }
         }
+        let (unfinished, count) = unfinished(catalog, &store.id);
+        found.extend(unfinished);
         catalog.problems.extend(look.cut(&store, found.len()));
         // Blobs of one user's pulls, and what a root's namespaces share, are the first store's.
         let mut found: Vec<Found> = found
@@ -53,148 +86,88 @@ pub(super) fn add(host: &Host, is_discovery: bool, previous: &Catalog, catalog: 
             .filter(|one| told.insert(DevIno::of(&one.metadata)))
             .collect();
         found.truncate(MAX);
-        let mut figures = Leftovers::default();
-        let mut budget = MAX_FILES;
-        for one in &found {
-            let layer = layer(&store, one);
-            figures.count += 1;
-            figures.bytes += bytes(&one.path, &one.metadata, &mut budget);
-            figures.blobs += u64::from(one.metadata.is_file());
-            figures.blob_bytes += layer.size_bytes.unwrap_or(0);
-            let changed = jiff::Timestamp::from_second(one.metadata.mtime()).ok();
-            figures.oldest = figures.oldest.into_iter().chain(changed).min();
-            figures.newest = figures.newest.max(changed);
-            let was_seen = previous
-                .store(&store.id)
-                .is_some_and(|store| store.leftovers.seen.contains(&layer.key.layer));
-            figures.seen.push(layer.key.layer.clone());
-            if is_first || was_seen {
-                catalog.layers.insert(layer.key.clone(), layer);
-            }
-        }
-        let unfinished = catalog.layers.values();
-        let unfinished =
-            unfinished.filter(|layer| layer.key.store == store.id && layer.state == LayerState::Incomplete);
-        figures.count += u64::try_from(unfinished.count()).unwrap_or(u64::MAX);
+        let figures = tell(&store, found, previous, catalog);
         if let Some(store) = catalog.stores.get_mut(at) {
             store.leftovers = figures;
+            store.leftovers.count += count;
         }
     }
 }
 
-/// One look at a store's leftovers.
-#[derive(Default)]
-struct Look {
-    /// Directories with more entries than are looked at.
-    cut: Vec<PathBuf>,
-}
-
-impl Look {
-    fn of_store(&mut self, store: &Store) -> Vec<Found> {
-        let root = &store.root;
-        let driver = store.driver.as_str();
-        let begins = |prefix: &'static str| move |name: &str| name.starts_with(prefix);
-        match store.engine {
-            Engine::ContainersStorage | Engine::CriO => {
-                let mut found = self.entries(&root.join(driver).join("staging"), |_| true);
-                found.extend(self.entries(&root.join(driver).join("tempdirs"), begins("temp-dir-")));
-                let layers = root.join(format!("{driver}-layers/tmp"));
-                found.extend(self.entries(&layers, begins("temp-dir-")));
-                found
+/// Makes layers of what rests; the figures of all.
+fn tell(store: &Store, found: Vec<Found>, previous: &Catalog, catalog: &mut Catalog) -> Leftovers {
+    let is_first = previous.stores.is_empty();
+    let before = previous.store(&store.id).map(|store| &store.leftovers);
+    let mut figures = Leftovers::default();
+    let mut budget = MAX_FILES;
+    for one in found {
+        let bytes = bytes(&one.path, &one.metadata, &mut budget);
+        let layer = layer(store, &one, bytes);
+        let changed = one.changed();
+        figures.count += 1;
+        figures.bytes += bytes;
+        figures.oldest = figures.oldest.into_iter().chain(changed).min();
+        figures.newest = figures.newest.max(changed);
+        if let Some((blob, changed)) = one.blob.zip(changed) {
+            figures.blobs.push(LeftBlob {
+                pull: blob.pull,
+                key: DevIno::of(&one.metadata),
+                bytes,
+                changed,
+                lands: blob.lands,
+            });
+        }
+        let was_seen = before.is_some_and(|before| before.seen.contains(&layer.key.layer));
+        figures.seen.push(layer.key.layer.clone());
+        if was_seen || (is_first && one.unfinished.is_none()) {
+            // It is one thing, told once.
+            if let Some(unfinished) = &one.unfinished {
+                catalog.layers.remove(unfinished);
             }
-            Engine::Docker => {
-                let mut found = self.entries(&root.join("tmp"), |name| {
-                    DOCKERS.iter().any(|prefix| name.starts_with(prefix))
-                });
-                let layers = root.join("image").join(driver).join("layerdb/tmp");
-                found.extend(self.entries(&layers, begins("write-set-")));
-                found
-            }
-            Engine::Containerd | Engine::BuildKit => {
-                let content = if store.engine == Engine::BuildKit {
-                    "content/ingest"
-                } else {
-                    "io.containerd.content.v1.content/ingest"
-                };
-                let ingested = self.entries(&root.join(content), |_| true).into_iter();
-                let mut found: Vec<Found> = ingested.filter_map(|one| look(one.path.join("data"))).collect();
-                for (directory, _) in &store.layer_directories {
-                    found.extend(self.entries(directory, begins("new-")));
-                }
-                found
-            }
+            catalog.layers.insert(layer.key.clone(), layer);
         }
     }
+    figures
+}
 
-    /// The blobs of a user's pulls: numbered files in a directory that nobody else made. Anybody may make others there, so what
-    /// is somebody else's counts for nothing.
-    fn blobs(&mut self, temporary: &Path, owner: u32) -> Vec<Found> {
-        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let is_blobs = |name: &str| {
-            let mut prefixes = BLOB_DIRECTORIES.iter();
-            prefixes.any(|prefix| name.strip_prefix(prefix).is_some_and(is_number))
-        };
-        let directories = self.entries(temporary, is_blobs).into_iter();
-        directories
-            .filter(|directory| directory.metadata.is_dir() && directory.metadata.uid() == owner)
-            .take(MAX)
-            .flat_map(|directory| self.entries(&directory.path, is_number))
-            .filter(|blob| blob.metadata.is_file())
-            // One more tells that there are more.
-            .take(MAX + 1)
-            .collect()
-    }
+/// The namespaces of a store's root that are stores of their own.
+fn namespaces(catalog: &Catalog, store: &Store) -> BTreeSet<String> {
+    let of_root = catalog
+        .stores
+        .iter()
+        .filter(|other| other.root_key == store.root_key);
+    of_root.filter_map(|other| other.namespace.clone()).collect()
+}
 
-    /// The entries of a directory with such names; none where there is no such directory.
-    fn entries(&mut self, directory: &Path, is_one: impl Fn(&str) -> bool) -> Vec<Found> {
-        let is_directory = directory
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_dir());
-        let entries = is_directory.then(|| std::fs::read_dir(directory).ok()).flatten();
-        let mut entries = entries.into_iter().flatten();
-        let named = entries.by_ref().take(MAX_ENTRIES).flatten();
-        let named = named.filter(|entry| entry.file_name().to_str().is_some_and(&is_one));
-        let found = named.filter_map(|entry| look(entry.path())).collect();
-        if entries.next().is_some() {
-            self.cut.push(directory.to_owned());
+/// The layers that an index calls incomplete and that have a directory, and how many have none.
+fn unfinished(catalog: &Catalog, store: &StoreId) -> (Vec<Found>, u64) {
+    let layers = catalog.layers.values();
+    let layers = layers.filter(|layer| layer.key.store == *store && layer.state == LayerState::Incomplete);
+    let mut found = Vec::new();
+    let mut without = 0;
+    for layer in layers {
+        match Found::at(layer.content.clone()).filter(|one| one.metadata.is_dir()) {
+            Some(one) => found.push(Found {
+                unfinished: Some(layer.key.clone()),
+                ..one
+            }),
+            None => without += 1,
         }
-        found
     }
-
-    /// What was not looked at, or is not told of so many that were found.
-    fn cut(self, store: &Store, found: usize) -> impl Iterator<Item = Problem> {
-        let problem = |directory: &Path, cause: &str| {
-            Problem::new(
-                ProblemKind::TooLarge,
-                directory,
-                "look for leftovers of pulls",
-                cause,
-            )
-        };
-        let entries = format!("more than {MAX_ENTRIES} entries, only as many are looked at");
-        let cut: Vec<Problem> = self
-            .cut
-            .iter()
-            .map(|directory| problem(directory, &entries))
-            .collect();
-        let many = format!("more than {MAX} leftovers, only as many are told");
-        let many = (found > MAX).then(|| problem(&store.root, &many));
-        cut.into_iter().chain(many)
-    }
+    (found, without)
 }
 
-fn look(path: PathBuf) -> Option<Found> {
-    let metadata = path.symlink_metadata().ok()?;
-    (metadata.is_file() || metadata.is_dir()).then_some(Found { path, metadata })
-}
-
-fn layer(store: &Store, found: &Found) -> Layer {
-    let Found { path, metadata } = found;
+fn layer(store: &Store, found: &Found, bytes: u64) -> Layer {
+    let Found { path, metadata, .. } = found;
     let mut hasher = DefaultHasher::new();
-    (path, metadata.ino(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut hasher);
-    if metadata.is_file() {
-        metadata.len().hash(&mut hasher);
-    }
+    (
+        path,
+        metadata.ino(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        bytes,
+    )
+        .hash(&mut hasher);
     Layer {
         key: LayerKey {
             store: store.id.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::catalog::{read, refresh};
+use crate::catalog::{ProblemKind, read, refresh};
 
 /// A host with these files; a name that ends with a slash is a directory.
 fn host(names: &[&str]) -> (tempfile::TempDir, Host) {
@@ -181,4 +181,129 @@ fn what_is_beyond_the_bounds_is_said() {
     }
     let cut = "more than 20000 entries, only as many are looked at".to_owned();
     assert_eq!(problems(), (1000, BTreeSet::from([many, cut])));
+}
+
+#[test]
+fn a_layer_that_stays_incomplete_is_one_when_it_rests() {
+    let (_directory, host) = host(&["/s/overlay-images/images.json", "/s/overlay/ab/diff/etc/key"]);
+    let layers = host.path("/s/overlay-layers/layers.json");
+    std::fs::create_dir_all(layers.parent().unwrap()).unwrap();
+    std::fs::write(host.path("/s/overlay-images/images.json"), "[]").unwrap();
+    std::fs::write(layers, r#"[{"id": "ab", "flags": {"incomplete": true}}]"#).unwrap();
+    let roots = ["/s".into()];
+    let mut catalog = Catalog::default();
+    let mut look = |content: Option<&str>| {
+        if let Some(content) = content {
+            std::fs::write(host.path("/s/overlay/ab/diff/etc/key"), content).unwrap();
+        }
+        catalog = refresh(&catalog, &host, &roots);
+        let states: Vec<LayerState> = catalog.layers.values().map(|layer| layer.state).collect();
+        let left = &catalog.stores[0].leftovers;
+        (left.count, left.bytes, states)
+    };
+    assert_eq!(look(None), (1, 5, vec![LayerState::Incomplete]), "at first");
+    assert_eq!(
+        look(Some("1234567")),
+        (1, 7, vec![LayerState::Incomplete]),
+        "it grows"
+    );
+    assert_eq!(look(None), (1, 7, vec![LayerState::Leftover]), "it rests");
+    assert_eq!(
+        look(Some("12")),
+        (1, 2, vec![LayerState::Incomplete]),
+        "it changes"
+    );
+}
+
+#[test]
+fn each_namespace_has_its_own() {
+    let digest = "ab".repeat(32);
+    let ingest = "/s/io.containerd.content.v1.content/ingest";
+    let (_directory, host) = host(&[
+        "/s/io.containerd.metadata.v1.bolt/",
+        &format!("{ingest}/1/data"),
+        &format!("{ingest}/2/data"),
+    ]);
+    for (name, reference) in [
+        ("1", format!("k8s.io/1/layer-sha256:{digest}")),
+        ("2", "mine".into()),
+    ] {
+        std::fs::write(host.path(format!("{ingest}/{name}/ref")), reference).unwrap();
+    }
+    let mut store = read(&host, &["/s".into()]).stores.remove(0);
+    let namespaces = BTreeSet::from(["k8s.io".to_owned()]);
+    let mut look = |namespace: Option<&str>| {
+        store.namespace = namespace.map(ToOwned::to_owned);
+        let found = Look::default().of_store(&store, &namespaces);
+        let pulls = found.into_iter().map(|one| one.blob.map(|blob| blob.pull));
+        pulls.collect::<BTreeSet<_>>()
+    };
+    let of_pull = Some("k8s.io".to_owned());
+    assert_eq!(look(Some("k8s.io")), BTreeSet::from([None, of_pull]));
+    assert_eq!(look(Some("default")), BTreeSet::from([None]));
+}
+
+/// The places where blobs are looked for, of those that are there.
+fn check_places(files: &[(&str, &str)], expected: &[&str]) {
+    let (_directory, host) = host(&["/var/tmp/", "/spool/", "/mine/", "/s/tmp/", "/s/overlay-layers/"]);
+    for (file, text) in files {
+        let path = host.path(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    for (process, link) in [("1", "/"), ("7", "/")] {
+        let process = host.path(format!("/proc/{process}"));
+        std::fs::create_dir_all(&process).unwrap();
+        std::os::unix::fs::symlink(host.path(link), process.join("root")).unwrap();
+    }
+    let places = read(&host, &[]).blob_places;
+    let expected: Vec<PathBuf> = expected.iter().map(PathBuf::from).collect();
+    assert_eq!(places, expected, "{files:?}");
+}
+
+#[test]
+fn blobs_are_looked_for_where_engines_are_told_to_put_them() {
+    let conf = "/etc/containers/containers.conf";
+    check_places(&[], &["/var/tmp"]);
+    check_places(
+        &[(conf, "[engine]\nimage_copy_tmp_dir = '/spool'")],
+        &["/var/tmp", "/spool"],
+    );
+    check_places(&[(conf, "[engine]\nimage_copy_tmp_dir = '/none'")], &["/var/tmp"]);
+    check_places(
+        &[
+            (conf, "[engine]\nimage_copy_tmp_dir = 'storage'"),
+            ("/etc/containers/storage.conf", "[storage]\ngraphroot = '/s'"),
+        ],
+        &["/var/tmp", "/s/tmp"],
+    );
+    check_places(
+        &[
+            (
+                "/etc/crio/crio.conf",
+                "[crio.image]\nbig_files_temporary_dir = '/mine'",
+            ),
+            (
+                "/etc/containers/containers.conf.d/1.conf",
+                "[engine]\nimage_copy_tmp_dir = '/spool'",
+            ),
+        ],
+        &["/var/tmp", "/spool", "/mine"],
+    );
+    let running = |name, line, environment| {
+        [
+            ("/proc/7/comm", name),
+            ("/proc/7/cmdline", line),
+            ("/proc/7/environ", environment),
+        ]
+    };
+    check_places(
+        &running("podman\n", "podman\0pull\0x\0", "A=1\0TMPDIR=/spool\0"),
+        &["/var/tmp", "/spool"],
+    );
+    check_places(
+        &running("skopeo\n", "skopeo\0--tmpdir=/mine\0copy\0", "TMPDIR=relative\0"),
+        &["/var/tmp", "/mine"],
+    );
+    check_places(&running("sh\n", "podman\0", "TMPDIR=/spool\0"), &["/var/tmp"]);
 }

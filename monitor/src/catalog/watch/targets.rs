@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::super::describe::store_id;
 use super::super::layout::{self, Entries};
 use super::super::marks::StoreRoot;
-use super::super::{Catalog, Host, discover, leftovers};
+use super::super::{Catalog, Host, discover};
 use crate::model::{Engine, StoreId};
 
 /// A store to watch.
@@ -52,7 +52,9 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
         .filter(|expected| known.iter().all(|(_, known)| known.path != expected.path))
         .collect();
     let known = known.into_iter().map(|(store, root)| {
-        let aside = aside(&root, configured.is_empty()).map(|place| (place, Entries::Blobs));
+        let aside = aside(&root, &catalog.blob_places)
+            .into_iter()
+            .map(|place| (place, Entries::Blobs));
         let mut target = target(store, &root);
         target.directories.extend(aside);
         target
@@ -65,12 +67,12 @@ pub fn targets(host: &Host, catalog: &Catalog, configured: &[PathBuf]) -> Vec<Ta
     known.chain(expected).collect()
 }
 
-/// Where a store's engine puts blobs aside; of a named store it is not known to be that one's, where many share the place.
-fn aside(root: &StoreRoot, is_discovery: bool) -> Option<PathBuf> {
+/// Where a store's engine puts blobs aside, besides its indexes.
+fn aside(root: &StoreRoot, places: &[PathBuf]) -> Vec<PathBuf> {
     match root.engine {
-        Engine::Docker => Some(root.path.join("tmp")),
-        Engine::ContainersStorage | Engine::CriO => is_discovery.then(|| PathBuf::from(leftovers::BLOBS)),
-        Engine::Containerd | Engine::BuildKit => None,
+        Engine::Docker => vec![root.path.join("tmp")],
+        Engine::ContainersStorage | Engine::CriO => places.to_vec(),
+        Engine::Containerd | Engine::BuildKit => Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::output::Item;
 use crate::cli::tone::{Entry, reader};
-use crate::model::{Bypass, Exposure};
+use crate::model::{Bypass, Exposure, Means};
 
 /// What one component opens.
 #[derive(Debug, Serialize)]
@@ -34,8 +34,13 @@ impl Item for OpenRow {
     fn rows(&self) -> Vec<Vec<Entry>> {
         let exposure = &self.exposure;
         let gate = exposure.opened_by.as_ref();
+        let mut ports = exposure.bypasses.iter().filter(|one| one.by == Means::ApiPort);
         let opened = gate.map_or_else(
-            || "-".to_owned(),
+            || {
+                ports
+                    .next()
+                    .map_or_else(|| "-".to_owned(), |port| port.via.clone())
+            },
             |gate| format!("{} ({:o})", gate.path.display(), gate.mode),
         );
         let cve = exposure.cause.as_ref().and_then(|cause| cause.cve.clone());

@@ -6,6 +6,7 @@
 //! system may answer late; used by `app`.
 
 mod descriptors;
+mod held;
 mod holder;
 mod mappings;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use rustix::fs::{AtFlags, CWD, FileType, StatxFlags};
 
 use super::procfs::Procfs;
 use crate::model::{Access, DevIno, KernelDev, Operation, Tgid, Via, WatchMatch};
+pub use held::is_open;
 use holder::Holder;
 
 /// Most files that are kept until the scans are done.

@@ -3,6 +3,7 @@
 //! Invariant: who is named here is named with what it goes by; whoever can write to an engine's socket as root serves it,
 //! or read the disk, is root's equal and is told so. Looked at once for each snapshot by `Surroundings`.
 
+mod apis;
 mod capabilities;
 mod devices;
 mod servers;
@@ -10,6 +11,7 @@ mod sockets;
 
 use std::path::Path;
 
+pub(super) use apis::{apis, cause};
 pub(super) use capabilities::capabilities;
 pub(super) use devices::devices;
 pub(super) use sockets::{engine_sockets, socket_host, sockets};

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use status::Status;
 
+use super::apis::{self, Api};
 use super::ids::number;
 use crate::catalog::Host;
 use crate::model::text::printable;
@@ -53,6 +54,8 @@ pub struct Processes {
     /// Users besides root with a process that passes over modes, and that process's name.
     pub(super) capable: BTreeMap<u32, String>,
     pub(super) namespaces: Vec<Namespace>,
+    /// APIs of engines in the host's network that are open to all.
+    pub(super) apis: Vec<Api>,
     /// Not all were looked at.
     pub(super) is_cut: bool,
 }
@@ -66,7 +69,7 @@ impl Processes {
         // Where nobody may look at the first process, this one's namespaces count as the host's.
         let of = |process: &Path, name: &str| std::fs::read_link(process.join("ns").join(name)).ok();
         let of_init = |name| of(&procfs.join("1"), name).or_else(|| of(Path::new("/proc/self"), name));
-        let (mounts, users) = (of_init("mnt"), of_init("user"));
+        let (mounts, users, network) = (of_init("mnt"), of_init("user"), of_init("net"));
         let own = std::fs::read_link("/proc/self/exe").ok();
         let entries = std::fs::read_dir(&procfs).into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| {
@@ -86,6 +89,12 @@ impl Processes {
             // A kernel thread has no executable and is root's.
             if status.credentials.uid != 0 && exe.is_some() && exe != own && link("user") == users {
                 found.note_capable(&status, exe.as_deref());
+            }
+            // Elsewhere a port is another host's.
+            if found.apis.len() < apis::MAX && link("net") == network {
+                found
+                    .apis
+                    .extend(apis::of(&process, &status.name, status.credentials.uid));
             }
             let namespace = link("mnt");
             if namespace.is_none() || namespace == mounts {

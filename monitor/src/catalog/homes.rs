@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::mounts::MountTable;
+use super::user_config;
 use crate::bounded;
 
 const PASSWD_LIMIT: u64 = 8 << 20;
@@ -44,36 +45,55 @@ const REMOTE: [&str; 12] = [
 /// The rootless stores' roots, as host paths.
 pub(super) fn roots(host: &Host, mounts: &MountTable) -> Vec<PathBuf> {
     let passwd = bounded::read(&host.path("/etc/passwd"), PASSWD_LIMIT).unwrap_or_default();
-    let homes: BTreeSet<(PathBuf, u32)> = homes(&passwd).take(MAX_HOMES).collect();
+    let users: BTreeSet<User> = users(&passwd).take(MAX_HOMES).collect();
+    let of_all = user_config::of_all(host);
     let is_local = |path: &Path| {
         let filesystem = mounts.filesystem_of(&host.path(path));
         !REMOTE.contains(&filesystem) && !filesystem.starts_with("fuse.")
     };
-    let found = homes.into_iter().flat_map(|(home, uid)| {
+    let found = users.into_iter().flat_map(|user| {
         // A home may be a link to where the others are.
-        let Ok(home) = host.resolve_where(&home, &is_local) else {
+        let Ok(home) = host.resolve_where(&user.home, &is_local) else {
             return Vec::new();
         };
         let stores = STORES.iter().map(|store| home.join(store));
-        stores
-            .filter(|store| is_local(store) && is_own(host, &home, store, uid))
-            .collect()
+        let mut own: Vec<PathBuf> = stores
+            .filter(|store| is_local(store) && is_own(host, &home, store, user.uid))
+            .collect();
+        for place in user_config::named(host, &user, &home, &of_all) {
+            let resolved = host.resolve_where(&place, &is_local).ok();
+            let is_users = |place: &PathBuf| {
+                let metadata = host.path(place).symlink_metadata();
+                metadata.is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user.uid)
+            };
+            own.extend(resolved.filter(is_users));
+        }
+        own
     });
     found.collect()
 }
 
-/// The home and user id of each user besides root: `name:password:uid:gid:comment:home:…`.
-fn homes(passwd: &[u8]) -> impl Iterator<Item = (PathBuf, u32)> {
+/// A user besides root, as the host's passwd file has them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct User {
+    pub(super) home: PathBuf,
+    pub(super) uid: u32,
+    pub(super) name: String,
+}
+
+/// Each user besides root: `name:password:uid:gid:comment:home:…`.
+fn users(passwd: &[u8]) -> impl Iterator<Item = User> {
     passwd.split(|byte| *byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|byte| *byte == b':');
-        let uid = std::str::from_utf8(fields.nth(2)?).ok()?.parse().ok()?;
-        let home = Path::new(OsStr::from_bytes(fields.nth(2)?));
-        (uid != 0 && home.is_absolute() && home != Path::new("/")).then(|| (home.to_owned(), uid))
+        let name = std::str::from_utf8(fields.next()?).ok()?.to_owned();
+        let uid = std::str::from_utf8(fields.nth(1)?).ok()?.parse().ok()?;
+        let home = Path::new(OsStr::from_bytes(fields.nth(2)?)).to_owned();
+        (uid != 0 && home.is_absolute() && home != Path::new("/")).then_some(User { home, uid, name })
     })
 }
 
 /// Whether each directory from the home down is one, and the last the user's.
-fn is_own(host: &Host, home: &Path, store: &Path, uid: u32) -> bool {
+pub(super) fn is_own(host: &Host, home: &Path, store: &Path, uid: u32) -> bool {
     let below = store.ancestors().take_while(|path| *path != home);
     let looked = below.map(|path| std::fs::symlink_metadata(host.path(path)));
     let mut looked = looked.peekable();
@@ -141,5 +161,72 @@ mod tests {
         let mounted = format!("30 21 0:26 / {} rw - autofs auto rw", net.display());
         let automounted = MountTable::parse(mounted.as_bytes());
         assert_eq!(roots(&host, &automounted), Vec::<PathBuf>::new());
+    }
+
+    /// What a user's configuration (`own`), and root's of all users (`all`), find of a store at `/srv/ann`, which is theirs or not.
+    fn check(name: &str, own: &[(&str, &str)], all: &str, is_theirs: bool, found: bool) {
+        const UID: u32 = 4711;
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let host = Host::new(directory.path());
+        for place in [
+            "/etc/containers",
+            "/home/ann/.config/containers",
+            "/home/ann/.config/docker",
+            "/srv/ann",
+        ] {
+            std::fs::create_dir_all(host.path(place)).unwrap();
+        }
+        std::fs::write(
+            host.path("/etc/passwd"),
+            format!("ann:x:{UID}:1::/home/ann:/bin/sh\n"),
+        )
+        .unwrap();
+        std::fs::write(host.path("/etc/containers/storage.conf"), all).unwrap();
+        for (file, text) in own {
+            std::fs::write(host.path("/home/ann/.config").join(file), text).unwrap();
+        }
+        let give = |place: &str| std::os::unix::fs::chown(host.path(place), Some(UID), None).unwrap();
+        give("/home/ann/.config/containers");
+        give("/home/ann/.config/docker");
+        if is_theirs {
+            give("/srv/ann");
+        }
+        let expected: Vec<PathBuf> = found.then(|| "/srv/ann".into()).into_iter().collect();
+        assert_eq!(roots(&host, &MountTable::default()), expected, "{name}");
+    }
+
+    #[test]
+    fn a_store_that_a_configuration_names_is_the_users_own_or_none() {
+        let storage = [("containers/storage.conf", "[storage]\ngraphroot = '/srv/ann'\n")];
+        let docker = [("docker/daemon.json", r#"{"data-root": "/srv/ann"}"#)];
+        check("storage.conf", &storage, "", true, true);
+        check("daemon.json", &docker, "", true, true);
+        check("a stranger's", &storage, "", false, false);
+        let variable = [(
+            "containers/storage.conf",
+            "[storage]\ngraphroot = '$HOME/../../srv/$USER'\n",
+        )];
+        check("variables", &variable, "", true, true);
+        let of_all = "[storage]\nrootless_storage_path = '/srv/$USER'\n";
+        check("root's for all", &[], of_all, true, true);
+        check("root's for all, a stranger's", &[], of_all, false, false);
+        for text in [
+            "",
+            "[storage",
+            "[storage]\ngraphroot = 7\n",
+            "[storage]\ngraphroot = 'srv/ann'\n",
+            "[storage]\ngraphroot = '/srv/$OTHER'\n",
+        ] {
+            check(
+                text,
+                &[("containers/storage.conf", text), ("docker/daemon.json", text)],
+                text,
+                true,
+                false,
+            );
+        }
     }
 }

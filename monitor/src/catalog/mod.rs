@@ -40,6 +40,7 @@ mod problem;
 mod reading;
 mod running;
 mod tar_split;
+mod user_config;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,7 +9,7 @@ use layerwatch_tests::scene::{Agent, KEY, Scene};
 use layerwatch_tests::wait_until;
 use serde_json::{Value, json};
 
-use super::{ENGINES, image_of, ready};
+use super::{ENGINES, explained_as_inspected, image_of, ready};
 
 const NEWER: &str = "podman-newer";
 /// From the engine's answer to the record.
@@ -36,41 +36,11 @@ fn asked(scene: &Scene, arguments: &[&str]) -> Result<Value> {
     serde_json::from_slice(&answer.stdout).with_context(|| format!("{answer:?}"))
 }
 
-/// Each file of the image's layers, explained: the layer by the engine's own order of directories, the image by its name.
+/// Each file of an image, explained as the engine has it.
 fn explained(scene: &Scene, podman: &str, name: &str) -> Result<usize> {
     let shown = scene.store.run(podman, &["image", "inspect", name])?;
     let image: Value = serde_json::from_str(&shown)?;
-    let data = &image[0]["GraphDriver"]["Data"];
-    let diff_ids = image[0]["RootFS"]["Layers"].as_array().context("layers")?;
-    let lower = data["LowerDir"].as_str().unwrap_or_default().split(':').rev();
-    let directories = lower
-        .chain(data["UpperDir"].as_str())
-        .filter(|one| !one.is_empty());
-    let mut files = 0;
-    for (position, (directory, diff_id)) in directories.zip(diff_ids).enumerate() {
-        let found = output(std::process::Command::new("find").args([directory, "-type", "f"]))?;
-        for file in std::str::from_utf8(&found.stdout)?.lines() {
-            let told = asked(scene, &["explain", file])?;
-            let below = file
-                .strip_prefix(directory)
-                .map(|path| path.trim_start_matches('/'));
-            let deleted = if below == Some(KEY) { "deleted" } else { "visible" };
-            let of = &told["images"][0];
-            assert_eq!(
-                json!([
-                    told["path_in_layer"],
-                    told["layer"]["diff_id"],
-                    of["name"],
-                    of["position"],
-                    of["visibility"]["state"]
-                ]),
-                json!([below, diff_id, name, position + 1, deleted]),
-                "{file}: {told:#}"
-            );
-            files += 1;
-        }
-    }
-    Ok(files)
+    explained_as_inspected(&image[0], name, |file| asked(scene, &["explain", file]))
 }
 
 /// A pull that fetches, where the blob has a table of contents, what is lacking by that.

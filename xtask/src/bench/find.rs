@@ -2,7 +2,7 @@
 //!
 //! The store is made of empty files and the indexes that name its layers; nothing of an engine is needed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -12,8 +12,8 @@ use super::scan::measure;
 use crate::workspace::Workspace;
 use crate::{build, say};
 
-const IMAGES: usize = 300;
-const LAYERS: usize = 5;
+pub(super) const IMAGES: usize = 300;
+pub(super) const LAYERS: usize = 5;
 const DIRECTORIES: usize = 23;
 const FILES: usize = 29;
 
@@ -21,10 +21,7 @@ const FILES: usize = 29;
 pub(super) fn run(workspace: &Workspace) -> Result<()> {
     let agent = build::agent(workspace, &build::Options { release: true })?;
     let store = workspace.target.join("bench/find/store");
-    if !store.join("overlay-images/images.json").exists() {
-        say::progress("bench: making a store of a million files");
-        make(&store)?;
-    }
+    make_once(&store)?;
     let mut rows = String::from(
         "| run | wall s | processor s | entries per ms | entries per ms of processor | peak MB |\n|---|---|---|---|---|---|\n",
     );
@@ -45,14 +42,32 @@ fn id(image: usize, layer: usize) -> String {
     format!("{:064x}", image * 1000 + layer + 1)
 }
 
-fn make(store: &Path) -> Result<()> {
-    let (mut layers, mut images) = (Vec::new(), Vec::new());
+/// Makes the store where it is not there yet.
+pub(super) fn make_once(store: &Path) -> Result<()> {
+    if store.join("overlay-images/images.json").exists() {
+        return Ok(());
+    }
+    say::progress("bench: making a store of a million files");
     for image in 0..IMAGES {
         for layer in 0..LAYERS {
-            let name = id(image, layer);
-            fill(&store.join("overlay").join(&name).join("diff"), image)?;
+            fill(&content(store, image, layer), image)?;
+        }
+    }
+    write_indexes(store, IMAGES)
+}
+
+/// The directory of a layer's content.
+pub(super) fn content(store: &Path, image: usize, layer: usize) -> PathBuf {
+    store.join("overlay").join(id(image, layer)).join("diff")
+}
+
+/// Has the indexes name so many images; each is replaced by rename, as engines do.
+pub(super) fn write_indexes(store: &Path, count: usize) -> Result<()> {
+    let (mut layers, mut images) = (Vec::new(), Vec::new());
+    for image in 0..count {
+        for layer in 0..LAYERS {
             let parent = layer.checked_sub(1).map(|below| id(image, below));
-            layers.push(serde_json::json!({"id": name, "parent": parent}));
+            layers.push(serde_json::json!({"id": id(image, layer), "parent": parent}));
         }
         images.push(serde_json::json!({
             "id": id(image, 999),
@@ -66,13 +81,16 @@ fn make(store: &Path) -> Result<()> {
     ] {
         let file = store.join(file);
         std::fs::create_dir_all(file.parent().context("a directory")?)?;
-        std::fs::write(&file, serde_json::to_vec(&records)?)
-            .with_context(|| format!("write {}", file.display()))?;
+        let new = file.with_extension("new");
+        std::fs::write(&new, serde_json::to_vec(&records)?)
+            .with_context(|| format!("write {}", new.display()))?;
+        std::fs::rename(&new, &file).with_context(|| format!("replace {}", file.display()))?;
     }
     Ok(())
 }
 
-fn fill(content: &Path, image: usize) -> Result<()> {
+/// Fills a layer's directory.
+pub(super) fn fill(content: &Path, image: usize) -> Result<()> {
     for directory in 0..DIRECTORIES {
         let directory = content.join(format!("usr/share/d{directory}"));
         std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;

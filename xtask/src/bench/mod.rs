@@ -6,6 +6,7 @@ mod kernel;
 mod page;
 mod peers;
 mod scan;
+mod store;
 mod tables;
 mod targets;
 
@@ -33,6 +34,8 @@ enum What {
     Scan(ScanOptions),
     /// `layerwatch find` in a store of 300 images, 1,500 layers and a million files
     Find,
+    /// The agent on a store of 300 images, 1,500 layers and a million files: memory, an idle minute, a pull, attribution
+    Store,
     /// How many secrets of the labelled corpus the scanner and others find, and how many false alarms they raise
     Accuracy,
 }
@@ -74,6 +77,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         What::Kernel(options) => kernel::run(workspace, options)?,
         What::Scan(options) => scan::run(workspace, options)?,
         What::Find => find::run(workspace)?,
+        What::Store => store::run(workspace)?,
         What::Accuracy => accuracy::run(workspace)?,
     }
     Ok(ExitCode::SUCCESS)

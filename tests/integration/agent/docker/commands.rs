@@ -4,10 +4,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use layerwatch_tests::output;
-use layerwatch_tests::scene::{Agent, Docker, KEY, Scene};
+use layerwatch_tests::scene::{Agent, Docker, KEY, NEWER_DOCKER, Scene};
 use serde_json::{Value, json};
 
-use super::{docker_ready, scene};
+use super::super::{explained_as_inspected, ready};
+use super::{Start, docker_ready, scene, scene_with};
 
 pub(super) fn json_of(scene: &Scene, docker: &Docker, arguments: &[&str]) -> Result<Value> {
     let mut command = Command::new(Agent::binary()?);
@@ -132,6 +133,36 @@ fn layers_are_what_docker_says() -> Result<()> {
     assert_eq!(json!(column("content")), json!(directories));
     assert_eq!(json!(column("size_bytes")), json!(sizes));
     assert_eq!(with_state("container").len(), 2);
+    Ok(())
+}
+
+/// As pulled, and loaded again when it is gone; by both releases.
+#[test]
+fn every_file_is_explained_with_dockers_layer_and_image() -> Result<()> {
+    if !docker_ready("docker explain, every file")? {
+        return Ok(());
+    }
+    let mut starts: Vec<Start> = vec![Docker::start];
+    if ready("docker explain, every file: newer", &[NEWER_DOCKER])? {
+        starts.push(Docker::start_newer);
+    }
+    for start in starts {
+        let (scene, docker, name) = scene_with(true, start)?;
+        let explained = || -> Result<usize> {
+            let image = inspect(&docker, &name)?;
+            explained_as_inspected(&image, &name, |file| json_of(&scene, &docker, &["explain", file]))
+        };
+        docker.run(&["pull", "-q", &name])?;
+        assert_eq!(explained()?, 5);
+        let archive = scene.path().join("image.tar");
+        let archive = archive.to_str().context("text")?;
+        docker.run(&["save", "-o", archive, &name])?;
+        docker.run(&["rmi", "-f", &name])?;
+        let left = json_of(&scene, &docker, &["layers"])?;
+        assert_eq!(left["layers"], json!([]));
+        docker.run(&["load", "-q", "-i", archive])?;
+        assert_eq!(explained()?, 5);
+    }
     Ok(())
 }
 

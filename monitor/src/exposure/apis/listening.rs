@@ -43,7 +43,7 @@ pub(super) fn sockets(process: &Path) -> Vec<Listening> {
 }
 
 /// The sockets among the descriptors, by inode.
-fn descriptors(process: &Path) -> Option<BTreeMap<u64, u32>> {
+pub(in crate::exposure) fn descriptors(process: &Path) -> Option<BTreeMap<u64, u32>> {
     let mut held = BTreeMap::new();
     for entry in std::fs::read_dir(process.join("fd"))
         .ok()?

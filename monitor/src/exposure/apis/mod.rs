@@ -7,6 +7,8 @@
 mod listening;
 mod settings;
 
+pub(in crate::exposure) use listening::descriptors;
+
 use std::net::SocketAddr;
 use std::path::Path;
 

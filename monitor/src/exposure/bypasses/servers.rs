@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::bounded;
 use crate::catalog::Host;
+use crate::exposure::apis;
 use crate::exposure::ids::number;
 
 /// What engines' processes are called (`comm`).
@@ -31,7 +32,6 @@ const SHARED: &str = "run/containerd/containerd.sock";
 
 const MAX_PROCESSES: usize = 50_000;
 const MAX_ENGINES: usize = 256;
-const MAX_DESCRIPTORS: usize = 65_536;
 /// `stat` and `comm` of a process.
 const MAX_TEXT: u64 = 4096;
 
@@ -102,22 +102,14 @@ impl Engine {
             return None;
         }
         let stat = bounded::read(&process.join("stat"), MAX_TEXT).ok()?;
-        let descriptors = std::fs::read_dir(process.join("fd")).into_iter().flatten();
-        let sockets = descriptors.take(MAX_DESCRIPTORS).flatten();
-        let sockets = sockets.filter_map(|entry| socket_number(&std::fs::read_link(entry.path()).ok()?));
+        let sockets = apis::descriptors(process).unwrap_or_default();
         Some(Self {
             pid,
             parent: parent(&stat)?,
             name,
-            sockets: sockets.collect(),
+            sockets: sockets.into_keys().collect(),
         })
     }
-}
-
-/// The number in `socket:[number]`.
-fn socket_number(link: &Path) -> Option<u64> {
-    let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
-    number.parse().ok()
 }
 
 /// The parent's id: the second word after the name, which may hold anything (`proc_pid_stat(5)`).
@@ -188,15 +180,6 @@ mod tests {
 
     #[test]
     fn what_procfs_says_is_read_whatever_it_says() {
-        for (link, number) in [
-            ("socket:[42]", Some(42)),
-            ("socket:[-1]", None),
-            ("pipe:[42]", None),
-            ("/socket:[42]", None),
-            ("socket:[42", None),
-        ] {
-            assert_eq!(socket_number(Path::new(link)), number, "{link}");
-        }
         for (stat, expected) in [
             (&b"10 (dockerd) S 7 10"[..], Some(7)),
             (b"10 (a) S 1) S 9 10", Some(9)),

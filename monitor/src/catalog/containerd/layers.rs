@@ -84,6 +84,8 @@ pub(super) fn unpacked(
             Kind::Active if row.key.starts_with(UNPACKING) => LayerState::Incomplete,
             Kind::View | Kind::Active => LayerState::Container,
         };
+        // What is mounted or a builder's may go while this looks.
+        let stays = matches!(state, LayerState::Image | LayerState::Dangling);
         let directory = sources.places.snapshot(sources.store.driver, *snapshot);
         let content = layout::content(sources.store.driver, &directory);
         let layer = Layer {
@@ -100,7 +102,7 @@ pub(super) fn unpacked(
                 .parent
                 .as_deref()
                 .map(|parent| ids.get(parent).cloned().unwrap_or_else(|| layer_id(parent, 0))),
-            content_key: content_key(&directory, &content, state != LayerState::Incomplete, problems),
+            content_key: content_key(&directory, &content, stays, problems),
             content,
             size_bytes: snapshot.size_bytes.filter(|_| snapshot.kind == Kind::Committed),
             created: row.created,

@@ -51,20 +51,26 @@ impl Records {
         let file = root.join(RECORDS);
         if let Some(database) = open(&file, complaints) {
             // A name is random, so that two builders have none in common.
-            self.0.extend(Self::of(&database).0);
+            let (records, left_out) = Self::of(&database);
+            self.0.extend(records.0);
             complaints.extend(damage(&database, &file));
+            complaints.extend(cut(left_out, &file));
         }
     }
 
-    /// Those of a database.
-    pub(super) fn of(database: &Database) -> Self {
+    /// Those of a database, and how many were left out: of no name, or too many.
+    pub(super) fn of(database: &Database) -> (Self, usize) {
         let rows = database.root().bucket("_main");
         let rows = rows.map(|rows| rows.buckets()).unwrap_or_default();
+        let mut left_out = rows.len().saturating_sub(MAX_RECORDS);
         let mut records = BTreeMap::new();
         // Once a step is done, a second record stands for the first one's snapshot.
         let mut seconds = Vec::new();
         for (id, row) in rows.into_iter().take(MAX_RECORDS) {
-            let Ok(id) = std::str::from_utf8(id) else { continue };
+            let Ok(id) = std::str::from_utf8(id) else {
+                left_out += 1;
+                continue;
+            };
             let (fields, _) = parts(&row);
             let text = |key| value::<String>(&fields, key).filter(|text| !text.is_empty());
             let record = record(&fields);
@@ -83,7 +89,7 @@ impl Records {
                 first.blob = first.blob.take().or(second.blob);
             }
         }
-        Self(records)
+        (Self(records), left_out)
     }
 
     /// What is said of a snapshot.
@@ -139,4 +145,10 @@ pub(super) fn open(file: &Path, complaints: &mut Vec<Complaint>) -> Option<Datab
 pub(super) fn damage(database: &Database, file: &Path) -> impl Iterator<Item = Complaint> {
     let damage = database.damage().into_iter();
     damage.map(|what| (ProblemKind::Malformed, file.to_owned(), what))
+}
+
+/// Says how many rows of a database were left out.
+pub(super) fn cut(left_out: usize, file: &Path) -> Option<Complaint> {
+    let cause = format!("{left_out} rows are left out: their names are no text, or there are too many");
+    (left_out > 0).then(|| (ProblemKind::BadRecord, file.to_owned(), cause))
 }

@@ -8,7 +8,9 @@ use crate::model::{BuildCache, BuildWork, Digest};
 const RECORDED: &[u8] = include_bytes!("../../../../tests/fixtures/fuzz/bolt/build-records.db");
 
 fn read(bytes: Vec<u8>) -> Records {
-    Records::of(&Database::parse(bytes).unwrap())
+    let (records, left_out) = Records::of(&Database::parse(bytes).unwrap());
+    assert_eq!(left_out, 0);
+    records
 }
 
 #[test]
@@ -90,4 +92,22 @@ fn a_command_is_not_kept() {
         !text.contains("fileop") && !text.contains("pulled from"),
         "{text}"
     );
+}
+
+#[test]
+fn a_name_that_is_no_text_is_said() {
+    let mut row = bucket("a", Vec::new());
+    row.0 = b"\xff".to_vec();
+    let bytes = file(vec![bucket("_main", vec![row, bucket("b", Vec::new())])]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(super::RECORDS);
+    std::fs::write(&path, bytes).unwrap();
+    let (mut records, mut complaints) = (Records::default(), Vec::new());
+    records.read(directory.path(), &mut complaints);
+    let cause = "1 rows are left out: their names are no text, or there are too many".to_owned();
+    assert_eq!(
+        complaints,
+        [(crate::catalog::ProblemKind::BadRecord, path, cause)]
+    );
+    assert_eq!(records.0.len(), 1);
 }

@@ -70,7 +70,11 @@ pub(super) fn read(root: &Path, problems: &mut Problems) -> Option<Builder> {
     }
     let (mut records, mut complaints) = (Records::default(), Vec::new());
     let database = buildkit::open(&file, &mut complaints);
-    let snapshots = database.as_ref().map(snapshots);
+    let snapshots = database.as_ref().map(|database| {
+        let (snapshots, left_out) = snapshots(database);
+        complaints.extend(buildkit::cut(left_out, &file));
+        snapshots
+    });
     complaints.extend(
         database
             .iter()
@@ -92,9 +96,11 @@ pub(super) fn read(root: &Path, problems: &mut Problems) -> Option<Builder> {
     })
 }
 
-/// The snapshots of a database, by the builder's names.
-pub(in crate::catalog) fn snapshots(database: &Database) -> BTreeMap<String, Snapshot> {
-    let rows = database.root().buckets().into_iter().take(MAX_SNAPSHOTS);
+/// The snapshots of a database, by the builder's names, and how many were left out: of no name, or too many.
+pub(in crate::catalog) fn snapshots(database: &Database) -> (BTreeMap<String, Snapshot>, usize) {
+    let rows = database.root().buckets();
+    let count = rows.len();
+    let rows = rows.into_iter().take(MAX_SNAPSHOTS);
     let rows = rows.filter_map(|(key, row)| {
         let (fields, _) = parts(&row);
         let present = |key| text(&fields, key).filter(|text| !text.is_empty());
@@ -107,7 +113,9 @@ pub(in crate::catalog) fn snapshots(database: &Database) -> BTreeMap<String, Sna
         };
         Some((std::str::from_utf8(key).ok()?.to_owned(), snapshot))
     });
-    rows.collect()
+    let snapshots: BTreeMap<String, Snapshot> = rows.collect();
+    let left_out = count - snapshots.len();
+    (snapshots, left_out)
 }
 
 fn kept(

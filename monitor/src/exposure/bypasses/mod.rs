@@ -6,7 +6,6 @@
 mod apis;
 mod capabilities;
 mod devices;
-mod servers;
 mod sockets;
 
 use std::path::Path;

@@ -186,7 +186,11 @@ mod tests {
         .unwrap();
         std::fs::write(host.path("/etc/containers/storage.conf"), all).unwrap();
         for (file, text) in own {
-            std::fs::write(host.path("/home/ann/.config").join(file), text).unwrap();
+            let file = host.path("/home/ann/.config").join(file);
+            match text.strip_prefix("-> ") {
+                Some(target) => std::os::unix::fs::symlink(host.path(target), file).unwrap(),
+                None => std::fs::write(file, text).unwrap(),
+            }
         }
         let give = |place: &str| std::os::unix::fs::chown(host.path(place), Some(UID), None).unwrap();
         give("/home/ann/.config/containers");
@@ -205,6 +209,10 @@ mod tests {
         check("storage.conf", &storage, "", true, true);
         check("daemon.json", &docker, "", true, true);
         check("a stranger's", &storage, "", false, false);
+        // Root's own file says where root's store is, and is no user's.
+        let of_root = "[storage]\ngraphroot = '/srv/ann'\n";
+        let link = [("containers/storage.conf", "-> /etc/containers/storage.conf")];
+        check("a link to another's file", &link, of_root, true, false);
         let variable = [(
             "containers/storage.conf",
             "[storage]\ngraphroot = '$HOME/../../srv/$USER'\n",

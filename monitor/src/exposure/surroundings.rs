@@ -69,7 +69,7 @@ impl Surroundings {
         let looker = Looker::new(host);
         let beside = bypasses::socket_host(host, engines).map(|host| Looker::new(&host));
         let at_sockets = beside.as_ref().unwrap_or(&looker);
-        let engine_sockets = bypasses::engine_sockets(at_sockets, &processes.servers);
+        let engine_sockets = bypasses::engine_sockets(at_sockets);
         let roots = catalog.stores.iter().map(|store| store.root.as_path());
         Self {
             mounts: Mounts::look(&looker, processes, roots),

@@ -6,6 +6,7 @@
 mod apis;
 mod capabilities;
 mod devices;
+mod servers;
 mod sockets;
 
 use std::path::Path;

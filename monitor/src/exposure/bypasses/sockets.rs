@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use super::servers::{Listening, Servers};
 use super::{Open, bypass};
 use crate::bounded;
 use crate::catalog::Host;
 use crate::exposure::gates::shell_quoted;
 use crate::exposure::look::{Looker, Wanted};
-use crate::exposure::processes::{Listening, Servers};
 use crate::exposure::readers::readers_of;
 use crate::model::{DevIno, EngineSocket, Means};
 
@@ -44,12 +44,13 @@ pub(in crate::exposure) fn socket_host(host: &Host, engines: &[PathBuf]) -> Opti
 }
 
 /// The sockets at which engines serve.
-pub(in crate::exposure) fn engine_sockets(looker: &Looker, servers: &Servers) -> Vec<EngineSocket> {
+pub(in crate::exposure) fn engine_sockets(looker: &Looker) -> Vec<EngineSocket> {
     let mut paths: BTreeSet<PathBuf> = SOCKETS.iter().map(PathBuf::from).collect();
     let listed = bounded::read(&looker.host().path("/proc/1/net/unix"), UNIX_LIMIT).unwrap_or_default();
     let listening: Vec<Listening<'_>> = listed_sockets(&listed).take(MAX_SOCKETS).collect();
     paths.extend(listening.iter().map(|socket| socket.path.to_owned()));
     let resolved: BTreeSet<PathBuf> = paths.iter().map(|path| looker.resolve(path)).collect();
+    let servers = Servers::look(looker.host());
     let serving = |path: &Path| {
         let own = listening
             .iter()

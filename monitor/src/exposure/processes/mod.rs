@@ -4,13 +4,11 @@
 //! Invariant: bounded; what vanished while it was looked at is left out. One pass over procfs, kept by the survey for
 //! some seconds. Called by the survey and the commands.
 
-mod servers;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-pub(super) use servers::{Listening, Servers};
 use status::Status;
 
 use super::apis::{self, Api};
@@ -58,8 +56,6 @@ pub struct Processes {
     pub(super) namespaces: Vec<Namespace>,
     /// APIs of engines in the host's network that are open to all.
     pub(super) apis: Vec<Api>,
-    /// Engines and the sockets that they hold.
-    pub(super) servers: Servers,
     /// Not all were looked at.
     pub(super) is_cut: bool,
 }
@@ -78,9 +74,9 @@ impl Processes {
         let entries = std::fs::read_dir(&procfs).into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| {
             let name = entry.file_name();
-            number(name.as_encoded_bytes()).map(|pid: u32| (pid, entry.path()))
+            number(name.as_encoded_bytes()).map(|_| entry.path())
         });
-        for (count, (pid, process)) in pids.enumerate() {
+        for (count, process) in pids.enumerate() {
             if count == MAX_PROCESSES {
                 found.is_cut = true;
                 break;
@@ -89,7 +85,6 @@ impl Processes {
             let Some(status) = Status::read(&process) else {
                 continue;
             };
-            found.is_cut |= !found.servers.note(pid, &status, &process);
             let exe = std::fs::read_link(process.join("exe")).ok();
             // A kernel thread has no executable and is root's.
             if status.credentials.uid != 0 && exe.is_some() && exe != own && link("user") == users {

@@ -14,7 +14,6 @@ const STATUS_LIMIT: u64 = 1 << 20;
 /// What of a `status` file counts.
 pub(super) struct Status {
     pub(super) name: String,
-    pub(super) parent: u32,
     pub(super) credentials: Credentials,
     pub(super) permitted: u64,
 }
@@ -43,7 +42,6 @@ impl Status {
         let permitted = std::str::from_utf8(field("CapPrm")?).ok()?.trim();
         Some(Self {
             name: printable(field("Name")?.trim_ascii()).to_string(),
-            parent: *numbers("PPid")?.first()?,
             credentials: Credentials { uid, gids },
             permitted: u64::from_str_radix(permitted, 16).ok()?,
         })

@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn a_status_gives_file_ids_groups_and_capabilities() {
     let text =
-        b"Name:\tc\\nat\nPPid:\t7\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t9\nGroups:\t7 6 9 \nCapPrm:\t0000000000000004\n";
+        b"Name:\tc\\nat\nUid:\t1\t2\t3\t4\nGid:\t5\t5\t5\t9\nGroups:\t7 6 9 \nCapPrm:\t0000000000000004\n";
     let status = Status::parse(text).unwrap();
     assert_eq!(
         status.credentials,
@@ -16,7 +16,6 @@ fn a_status_gives_file_ids_groups_and_capabilities() {
         }
     );
     assert_ne!(status.permitted & POWERFUL, 0);
-    assert_eq!(status.parent, 7);
     assert_eq!(
         Status::parse(b"Uid:\t1\t2\t3\n").map(|status| status.permitted),
         None

@@ -2,13 +2,15 @@
 //! do the work.
 //!
 //! Invariant: bounded; only processes that are called as engines are looked at further. A process of another name serves
-//! nobody here, and a socket without a known server may be anybody's. Noted by `processes`, asked by `bypasses/sockets`.
+//! nobody here, and a socket without a known server may be anybody's. Used by `sockets`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::status::Status;
+use crate::bounded;
+use crate::catalog::Host;
 use crate::exposure::apis;
+use crate::exposure::ids::number;
 
 /// What engines' processes are called (`comm`).
 const ENGINES: &[&str] = &[
@@ -28,16 +30,18 @@ const CONTAINERDS: [&str; 2] = ["containerd", "docker-containe"];
 /// How the socket of a containerd ends that Docker uses where it starts none of its own.
 const SHARED: &str = "run/containerd/containerd.sock";
 
+const MAX_PROCESSES: usize = 50_000;
 const MAX_ENGINES: usize = 256;
+/// `stat` and `comm` of a process.
+const MAX_TEXT: u64 = 4096;
 
 /// A socket that is listened at: its number in the kernel's list, and its name there.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(in crate::exposure) struct Listening<'a> {
-    pub(in crate::exposure) number: u64,
-    pub(in crate::exposure) path: &'a Path,
+pub(super) struct Listening<'a> {
+    pub(super) number: u64,
+    pub(super) path: &'a Path,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
 struct Engine {
     pid: u32,
     parent: u32,
@@ -47,31 +51,20 @@ struct Engine {
 }
 
 /// The engines that run.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(in crate::exposure) struct Servers(Vec<Engine>);
+pub(super) struct Servers(Vec<Engine>);
 
 impl Servers {
-    /// Notes a process of the host, if it is an engine's; whether there was room.
-    pub(super) fn note(&mut self, pid: u32, status: &Status, process: &Path) -> bool {
-        let name = status.name.as_str();
-        if !ENGINES.contains(&name) {
-            return true;
-        }
-        if self.0.len() >= MAX_ENGINES {
-            return false;
-        }
-        let sockets = apis::descriptors(process).unwrap_or_default();
-        self.0.push(Engine {
-            pid,
-            parent: status.parent,
-            name: name.to_owned(),
-            sockets: sockets.into_keys().collect(),
-        });
-        true
+    pub(super) fn look(host: &Host) -> Self {
+        let entries = std::fs::read_dir(host.path("/proc")).into_iter().flatten();
+        let engines = entries
+            .take(MAX_PROCESSES)
+            .flatten()
+            .filter_map(|entry| Engine::look(number(entry.file_name().as_encoded_bytes())?, &entry.path()));
+        Self(engines.take(MAX_ENGINES).collect())
     }
 
     /// The processes that do what is asked at a socket; none where it is not known who does.
-    pub(in crate::exposure) fn of(&self, socket: &Listening<'_>, all: &[Listening<'_>]) -> Vec<u32> {
+    pub(super) fn of(&self, socket: &Listening<'_>, all: &[Listening<'_>]) -> Vec<u32> {
         let holders = |number: u64| {
             let holds = move |engine: &&Engine| engine.sockets.contains(&number);
             self.0.iter().filter(holds).map(|engine| engine.pid)
@@ -99,6 +92,31 @@ impl Servers {
         serving.dedup();
         serving
     }
+}
+
+impl Engine {
+    fn look(pid: u32, process: &Path) -> Option<Self> {
+        let name = bounded::read_text(&process.join("comm"), MAX_TEXT).ok()?;
+        let name = name.trim_end().to_owned();
+        if !ENGINES.contains(&name.as_str()) {
+            return None;
+        }
+        let stat = bounded::read(&process.join("stat"), MAX_TEXT).ok()?;
+        let sockets = apis::descriptors(process).unwrap_or_default();
+        Some(Self {
+            pid,
+            parent: parent(&stat)?,
+            name,
+            sockets: sockets.into_keys().collect(),
+        })
+    }
+}
+
+/// The parent's id: the second word after the name, which may hold anything (`proc_pid_stat(5)`).
+fn parent(stat: &[u8]) -> Option<u32> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut words = stat.get(end + 1..)?.split(|byte| *byte == b' ').skip(2);
+    number(words.next()?)
 }
 
 #[cfg(test)]
@@ -158,5 +176,19 @@ mod tests {
             vec![engine(12, 1, "podman", &[1]), engine(13, 12, "podman", &[1])],
             [&[12, 13], &[], &[]],
         );
+    }
+
+    #[test]
+    fn what_procfs_says_is_read_whatever_it_says() {
+        for (stat, expected) in [
+            (&b"10 (dockerd) S 7 10"[..], Some(7)),
+            (b"10 (a) S 1) S 9 10", Some(9)),
+            (b"10 (x", None),
+            (b"10 (x) S", None),
+            (b"10 (x) S -1", None),
+            (b"", None),
+        ] {
+            assert_eq!(parent(stat), expected, "{stat:?}");
+        }
     }
 }
